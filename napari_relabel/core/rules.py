@@ -1,0 +1,275 @@
+"""Relabelling rules: from given labels and an estimate to a target class and a score per voxel.
+
+Every rule is a gate that knows no delta, times one score. A voxel is proposed where the gate holds
+and score > delta; where the gate fails the score is 0, so no delta >= 0 ever proposes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.core.estimate import Estimate, FloatArray, Kind, kind_title
+
+Rule = Literal["uncertainty", "gated", "confident", "conditional"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+LabelArray = npt.NDArray[np.uint8]
+Transition = tuple[int, int]
+
+#: The poster's delta for binary labels, as a fraction of the largest uncertainty (0.2 of 0.25).
+POSTER_FRACTION = 0.8
+
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """Everything that decides target and score, and nothing about delta.
+
+    Parameters
+    ----------
+    rule : {"gated", "uncertainty", "confident", "conditional"}
+        ``"uncertainty"``: the paper's rule, score U and no gate; flips binary labels, and moves
+        labels of K classes to the best class other than the label. ``"gated"``: the argmax of
+        p_mean differs from the label, score U. ``"confident"``: the argmax differs and epistemic U
+        is at most `max_epistemic`, score p_mean[target]. ``"conditional"``: p_mean[b] >= t_b for
+        a class b other than the label, score p_mean[b] - t_b rescaled to [0, 1].
+    kind : Kind
+        The uncertainty that is the score of the first two rules.
+    max_epistemic : float
+        Bound of ``"confident"`` on epistemic U, in units of its maximum, in [0, 1].
+    thresholds : mapping of (a, b) to float, optional
+        t_b of ``"conditional"`` for the transition from a to b, in [0, 1]. Where a transition is
+        missing, confident learning's: the mean of p_mean[b] over the voxels labelled b
+        (Northcutt et al., JAIR 2021).
+    """
+
+    rule: Rule = "gated"
+    kind: Kind = "total"
+    max_epistemic: float = 0.2
+    thresholds: Mapping[Transition, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise ValueError(f"unknown rule {self.rule!r}: choose from {', '.join(RULES)}")
+        if not 0 <= self.max_epistemic <= 1:
+            raise ValueError(f"max_epistemic must be in [0, 1], not {self.max_epistemic}")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a rule says of every voxel, for every delta at once.
+
+    Parameters
+    ----------
+    target : ndarray, shape grid, uint8
+        Class that a voxel gets if it is proposed; the given label where the score is 0.
+    score : ndarray, shape grid, float32
+        In [0, score_max]; 0 where the gate fails.
+    score_max : float
+        Upper end of the score's range, for sliders.
+    score_name : str
+        Name of the score as people read it, for example ``"total U"`` or ``"p(target)"``.
+    default_delta : float
+        Where to start.
+    """
+
+    target: LabelArray
+    score: FloatArray
+    score_max: float
+    score_name: str
+    default_delta: float
+
+    def mask(self, delta: float) -> npt.NDArray[np.bool_]:
+        """Voxels proposed at `delta`: score > delta, for delta >= 0."""
+        check_delta(delta)
+        return self.score > np.float32(delta)
+
+
+def check_delta(delta: float) -> None:
+    """Raise ValueError unless `delta` is a number >= 0."""
+    if not delta >= 0:
+        raise ValueError(f"delta must be a number >= 0, not {delta}")
+
+
+def check_labels(labels: npt.NDArray[np.integer], shape: tuple[int, ...], n_classes: int) -> LabelArray:
+    """Labels as uint8 class indices, or ValueError that says what is wrong.
+
+    Parameters
+    ----------
+    labels : ndarray of integers or bool
+        Class indices 0..K-1.
+    shape : tuple of int
+        Shape that the labels must have.
+    n_classes : int
+        K.
+
+    Returns
+    -------
+    ndarray, shape grid, uint8
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "biu":
+        raise ValueError(f"labels must be integers, not {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"labels have shape {array.shape} but the estimate has {shape}")
+    if array.size and (array.min() < 0 or array.max() >= n_classes):
+        raise ValueError(
+            f"labels must be class indices 0..{n_classes - 1}, found {array.min()}..{array.max()}"
+        )
+    return array.astype(np.uint8, copy=False)
+
+
+def candidates(
+    labels: npt.NDArray[np.integer],
+    estimate: Estimate,
+    options: RuleOptions | None = None,
+) -> Candidates:
+    """Apply a rule.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape grid
+        Given labels as class indices 0..K-1.
+    estimate : Estimate
+        Of the same grid and K.
+    options : RuleOptions, optional
+        Which rule, and how.
+
+    Returns
+    -------
+    Candidates
+        Target and score of every voxel.
+
+    Raises
+    ------
+    ValueError
+        If labels and estimate don't fit each other, or the estimate lacks what the rule needs.
+    """
+    options = options or RuleOptions()
+    given = check_labels(labels, estimate.shape, estimate.n_classes)
+    return _RULES[options.rule](given, estimate, options)
+
+
+def _u_candidates(
+    labels: LabelArray, target: LabelArray, score: FloatArray, estimate: Estimate, kind: Kind
+) -> Candidates:
+    top = estimate.maximum(kind)
+    return Candidates(
+        target=np.where(score > 0, target, labels).astype(np.uint8, copy=False),
+        score=score,
+        score_max=top,
+        score_name=kind_title(kind, estimate.method),
+        default_delta=POSTER_FRACTION * top,
+    )
+
+
+def _uncertainty(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> Candidates:
+    if estimate.n_classes == 2:
+        target = (1 - labels).astype(np.uint8)
+    else:
+        target = _best_other(labels, estimate)[0]
+    score = estimate.uncertainty(options.kind)
+    return _u_candidates(labels, target, score, estimate, options.kind)
+
+
+def _gated(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> Candidates:
+    target = estimate.prediction
+    score = np.where(target != labels, estimate.uncertainty(options.kind), np.float32(0))
+    return _u_candidates(labels, target, score, estimate, options.kind)
+
+
+def _confident(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> Candidates:
+    target = estimate.prediction
+    gate = target != labels
+    if "epistemic" in estimate.kinds:
+        bound = np.float32(options.max_epistemic * estimate.maximum("epistemic"))
+        gate &= estimate.uncertainty("epistemic") <= bound
+    p_target = _take(estimate.probabilities, target)
+    return Candidates(
+        target=np.where(gate, target, labels),
+        score=np.where(gate, p_target, np.float32(0)),
+        score_max=1.0,
+        score_name="p(target)",
+        default_delta=0.7,
+    )
+
+
+def _conditional(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> Candidates:
+    mean = estimate.probabilities
+    target = labels.copy()
+    score = np.zeros(labels.shape, np.float32)
+    for (a, b), t in transition_thresholds(labels, estimate, options.thresholds).items():
+        rescaled = (mean[b] - np.float32(t)) / np.float32(max(1 - t, 1e-6))
+        better = (labels == a) & (rescaled > score)
+        target[better] = b
+        score[better] = rescaled[better]
+    return Candidates(
+        target=target,
+        score=np.minimum(score, 1, out=score),
+        score_max=1.0,
+        score_name="p(target) above threshold",
+        default_delta=0.0,
+    )
+
+
+def transition_thresholds(
+    labels: LabelArray,
+    estimate: Estimate,
+    learnt: Mapping[Transition, float] | None = None,
+) -> dict[Transition, float]:
+    """Threshold t_b on p_mean[b] of every transition a -> b.
+
+    Parameters
+    ----------
+    labels : ndarray, shape grid, uint8
+        Class indices.
+    estimate : Estimate
+        Of the same grid.
+    learnt : mapping, optional
+        Thresholds per transition, in [0, 1]; they win over the default.
+
+    Returns
+    -------
+    dict
+        For every ordered pair of different classes for which a threshold is known. A class that
+        no voxel carries has no default threshold, so nothing is moved to it.
+    """
+    mean = estimate.probabilities
+    n = estimate.n_classes
+    thresholds: dict[Transition, float] = {}
+    for b in range(n):
+        of_b = labels == b
+        default = float(mean[b][of_b].mean()) if of_b.any() else None
+        for a in range(n):
+            t = (learnt or {}).get((a, b), default)
+            if a != b and t is not None:
+                thresholds[a, b] = t
+    return thresholds
+
+
+def _take(mean: FloatArray, index: LabelArray) -> FloatArray:
+    if mean.shape[0] == 2:
+        return np.where(index == 1, mean[1], mean[0])
+    return np.take_along_axis(mean, index[None].astype(np.intp), axis=0)[0]
+
+
+def _best_other(labels: LabelArray, estimate: Estimate) -> tuple[LabelArray, FloatArray]:
+    best = np.full(labels.shape, -1, np.float32)
+    target = labels.copy()
+    for k, p_k in enumerate(estimate.probabilities):
+        better = (labels != k) & (p_k > best)
+        best[better] = p_k[better]
+        target[better] = k
+    return target, best
+
+
+_RULES: dict[Rule, Callable[[LabelArray, Estimate, RuleOptions], Candidates]] = {
+    "uncertainty": _uncertainty,
+    "gated": _gated,
+    "confident": _confident,
+    "conditional": _conditional,
+}
