@@ -235,7 +235,9 @@ class Estimate:
         (Kwon et al., MIDL 2018); for K > 2, half the trace of each matrix.
         """
         if kind not in KINDS:
-            raise ValueError(f"unknown kind of uncertainty {kind!r}: choose from {', '.join(KINDS)}")
+            raise ValueError(
+                f"unknown kind of uncertainty {kind!r}: choose from {', '.join(KINDS)}"
+            )
         if kind not in self.kinds:
             raise ValueError(
                 f"this estimate ({self.method}, {self.n_samples} samples) has no {kind} "

@@ -161,7 +161,9 @@ def decompose(
         raise ValueError("probs must be probabilities in [0, 1] without NaN")
     if class_axis == 1:
         if samples.shape[1] < 2:
-            raise ValueError("one class on axis 1 says nothing: give class_axis=None for foreground")
+            raise ValueError(
+                "one class on axis 1 says nothing: give class_axis=None for foreground"
+            )
         error = float(np.abs(samples.sum(axis=1) - 1).max(initial=0))
         if error > 1e-3:
             raise ValueError(f"the classes on axis 1 must sum to 1 within 1e-3, off by {error:.3g}")

@@ -89,7 +89,9 @@ class Regions(Sequence[Region]):
             target=int(self.target[i]),
             voxels=int(size),
             volume_ml=None if self.ml_per_voxel is None else size * self.ml_per_voxel,
-            bbox=tuple(slice(int(a), int(b)) for a, b in zip(self.start[i], self.stop[i], strict=True)),
+            bbox=tuple(
+                slice(int(a), int(b)) for a, b in zip(self.start[i], self.stop[i], strict=True)
+            ),
             mean_score=float(self.mean_score[i]),
             max_score=float(self.max_score[i]),
             anchor=tuple(int(x) for x in np.unravel_index(self.anchor[i], self.components.shape)),
@@ -288,7 +290,9 @@ def find_regions(
         return _no_regions(components, labels, voxel_mm)
     coordinates = np.stack(np.unravel_index(flat, mask.shape), axis=1)
     offset = coordinates.min(axis=0)
-    box = tuple(slice(int(a), int(b) + 1) for a, b in zip(offset, coordinates.max(axis=0), strict=True))
+    box = tuple(
+        slice(int(a), int(b) + 1) for a, b in zip(offset, coordinates.max(axis=0), strict=True)
+    )
     code = np.where(mask[box], labels[box].astype(np.uint16) * 256 + found.target[box] + 1, 0)
     cropped = cc3d.connected_components(
         np.ascontiguousarray(code.astype(np.uint32)), connectivity=8 if ndim == 2 else 26

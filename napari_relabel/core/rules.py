@@ -95,7 +95,9 @@ def check_delta(delta: float) -> None:
         raise ValueError(f"delta must be a number >= 0, not {delta}")
 
 
-def check_labels(labels: npt.NDArray[np.integer], shape: tuple[int, ...], n_classes: int) -> LabelArray:
+def check_labels(
+    labels: npt.NDArray[np.integer], shape: tuple[int, ...], n_classes: int
+) -> LabelArray:
     """Labels as uint8 class indices, or ValueError that says what is wrong.
 
     Parameters
