@@ -1,0 +1,39 @@
+# make demo: see the tool at work.  make test: run every check.  Both set up .venv by themselves.
+# TORCH=default takes the build of PyTorch that pip offers (on Linux: GPU, 3 GB); the default is the CPU build.
+PYTHON ?= python3
+TORCH ?= cpu
+OUT ?= demo-output
+BIN = .venv/bin
+DATA ?=
+
+.PHONY: demo test lint unit bench docs clean
+.DEFAULT_GOAL = demo
+
+demo:
+	@$(PYTHON) tools/bootstrap.py demo --torch $(TORCH)
+	@$(BIN)/napari-relabel demo --out $(OUT)
+
+test:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	@$(MAKE) --no-print-directory lint unit
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit:
+	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
+	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/pytest -n 2 --dist loadfile
+
+bench:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	$(BIN)/python benchmarks/train_reference.py --help
+
+docs:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	$(BIN)/python docs/screenshots.py
+
+clean:
+	rm -rf .venv demo-output

@@ -1,0 +1,85 @@
+"""What all verbs share: errors in one line, progress bars, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
+
+import typer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+class Step(Protocol):
+    """A progress report of long work."""
+
+    @property
+    def done(self) -> int:
+        """Steps finished."""
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+
+    @property
+    def message(self) -> str:
+        """What is being done."""
+
+
+def plain_errors(verb: Callable[P, None]) -> Callable[P, None]:
+    """Turn an expected error into one line on stderr and exit code 1."""
+
+    @wraps(verb)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            verb(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "monai", "safetensors"):
+                raise
+            fail(
+                f"this needs {error.name}, which is not installed: "
+                'pip install "napari-relabel[model]"'
+            )
+        except (ValueError, OSError, RuntimeError) as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            typer.echo("Stopped. Run the same command again to go on where it stopped.", err=True)
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def fail(message: str) -> None:
+    """Say what is wrong and leave with exit code 1."""
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def emit(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """Print a result for a person, or for a machine."""
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        typer.echo("\n".join(lines))
+
+
+def follow(steps: Generator[Step, None, T], title: str) -> T:
+    """Run long work to its end behind a progress bar on stderr (none without a terminal)."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, disable=not sys.stderr.isatty(), leave=False) as bar:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            bar.total = step.total
+            bar.n = step.done
+            bar.set_postfix_str(step.message, refresh=True)
