@@ -63,6 +63,14 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         raise OutputError(write_problem(target, error)) from error
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file: the same name, or links of any kind."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist
+        return one.resolve() == other.resolve()
+
+
 def write_problem(target: Path, error: OSError) -> str:
     """Say why `target` could not be written, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

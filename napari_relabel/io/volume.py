@@ -9,13 +9,44 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_relabel.io import nifti, raster, tiff
+from napari_relabel.io.atomic import atomic_path, same_file
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
-from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.hashing import check_file, file_sha256
+from napari_relabel.io.labelcodes import decode, encode
+from napari_relabel.io.raw import Format, Raw
+from napari_relabel.io.suffixes import full_suffix
 
-__all__ = ["Geometry", "ImageVolume", "InputError", "LabelVolume", "file_sha256"]
+__all__ = [
+    "SUPPORTED",
+    "Geometry",
+    "ImageVolume",
+    "InputError",
+    "LabelVolume",
+    "check_pair",
+    "file_sha256",
+    "read_image",
+    "read_labels",
+    "write_labels",
+]
 
 LabelArray = npt.NDArray[np.uint8]
+
+_FORMATS: dict[str, Format] = {
+    ".nii": nifti,
+    ".nii.gz": nifti,
+    ".png": raster,
+    ".jpg": raster,
+    ".jpeg": raster,
+    ".bmp": raster,
+    ".tif": tiff,
+    ".tiff": tiff,
+    ".ome.tif": tiff,
+    ".ome.tiff": tiff,
+}
+#: Suffixes that can be read, in lower case; of labels all but JPEG's.
+SUPPORTED: tuple[str, ...] = tuple(_FORMATS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +96,29 @@ class LabelVolume:
     stored : ndarray
         The array as stored in the file: its dtype and shape, such as (X, Y, Z, 1), or (H, W, 3)
         for a grey mask saved as RGB.
-    codes : ndarray, shape (K,), dtype of `stored`
-        How each class is stored. Differs from `values` where a NIfTI header scales.
     geometry : Geometry
         Of the grid.
     path : Path
         The file.
     sha256 : str
         Of the file's bytes.
+    codes : ndarray, shape (K,), dtype of `stored`, optional
+        How each class is stored, where a NIfTI header scales; None means as in `values`.
+    extra_axes : tuple of int
+        Axes of `stored` that are not spatial; along them the mask is repeated.
+    alpha : bool
+        Whether the last entry along the last extra axis is opacity instead.
     """
 
     indices: LabelArray
     values: tuple[int, ...]
     stored: npt.NDArray[Any]
-    codes: npt.NDArray[Any]
     geometry: Geometry
     path: Path
     sha256: str
+    codes: npt.NDArray[Any] | None = None
+    extra_axes: tuple[int, ...] = ()
+    alpha: bool = False
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -92,3 +129,197 @@ class LabelVolume:
     def n_classes(self) -> int:
         """K, background included; at least 2."""
         return len(self.values)
+
+    def decoded(self) -> npt.NDArray[np.int64]:
+        """Label value of every voxel, shape grid."""
+        return np.asarray(self.values, np.int64)[self.indices]
+
+    def to_stored(self, indices: LabelArray) -> npt.NDArray[Any]:
+        """The array that the file would hold for other class indices.
+
+        Parameters
+        ----------
+        indices : ndarray, shape grid, uint8
+            Class indices 0..K-1.
+
+        Returns
+        -------
+        ndarray
+            Shape and dtype of `stored`, and its very bits wherever `indices` are the same.
+
+        Raises
+        ------
+        ValueError
+            If the shape differs or an index is K or more.
+        """
+        if indices.shape != self.grid:
+            raise ValueError(f"indices have shape {indices.shape}, the labels have {self.grid}")
+        if indices.dtype != np.uint8 or int(indices.max()) >= self.n_classes:
+            raise ValueError(f"indices must be uint8 below {self.n_classes}")
+        codes = self.codes
+        if codes is None:
+            codes = np.asarray(self.values).astype(self.stored.dtype)
+        changed = indices != self.indices
+        return encode(self.stored, self.extra_axes, self.alpha, changed, codes[indices[changed]])
+
+
+def read_image(path: Path | str) -> ImageVolume:
+    """Read an image.
+
+    Parameters
+    ----------
+    path : Path or str
+        NIfTI, TIFF, PNG, JPEG or BMP; see `SUPPORTED`.
+
+    Returns
+    -------
+    ImageVolume
+        2D or 3D, with channels where the file has any: colours, a fourth NIfTI axis, channels of a
+        TIFF. Opacity is left out, palettes become RGB, scaled NIfTI numbers become float32.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another type, or holds NaN or infinite values.
+    """
+    path = check_file(path)
+    raw = _read(path)
+    data = raw.array
+    if raw.palette is not None:
+        if int(data.max()) >= len(raw.palette):
+            raise InputError(f"{path} uses colours that its palette lacks: save it as RGB")
+        data = raw.palette[data]
+    extra = [axis for axis in raw.extra_axes if data.shape[axis] > 1]
+    if raw.palette is not None:
+        extra.append(data.ndim - 1)
+    if raw.alpha:
+        data = np.take(data, range(data.shape[raw.extra_axes[-1]] - 1), axis=raw.extra_axes[-1])
+        extra = [axis for axis in extra if data.shape[axis] > 1]
+    if len(extra) > 1:
+        raise InputError(
+            f"{path} has shape {data.shape}, more than one axis beside space: save it with one "
+            "channel axis"
+        )
+    singles = tuple(a for a in raw.extra_axes if a not in extra)
+    channel_axis = extra[0] - sum(a < extra[0] for a in singles) if extra else None
+    data = data.reshape([n for a, n in enumerate(data.shape) if a not in singles])
+    if data.dtype.kind not in "iuf":
+        raise InputError(f"{path} holds {data.dtype} values: save it as real numbers")
+    if raw.scaled:
+        data = (data * np.float64(raw.slope) + raw.inter).astype(np.float32)
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        count = int(np.count_nonzero(~np.isfinite(data)))
+        raise InputError(
+            f"{path} holds {count} NaN or infinite values: replace them (by 0 or the background)"
+        )
+    return ImageVolume(
+        np.ascontiguousarray(data), channel_axis, raw.geometry, path, file_sha256(path)
+    )
+
+
+def read_labels(path: Path | str, values: tuple[int, ...] | None = None) -> LabelVolume:
+    """Read a label mask.
+
+    Parameters
+    ----------
+    path : Path or str
+        NIfTI, TIFF, PNG or BMP with one class per voxel. Float files that hold whole numbers and
+        grey masks saved as RGB are understood; palette pictures give palette indices.
+    values : tuple of int, optional
+        All label values of the data set, ascending, background first. By default 0 and those found
+        in the file; a file of nothing but 0 gets the foreground that is usual for its format, 255
+        in 8-bit grey pictures and 1 elsewhere.
+
+    Returns
+    -------
+    LabelVolume
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or of another type, or is not a mask of one class per voxel:
+        fractions, NaN, colours, several masks that may overlap, JPEG, blurred edges, more than 256
+        values, or values outside `values`.
+    """
+    path = check_file(path)
+    raw = _read(path)
+    coded = decode(raw, path, values)
+    return LabelVolume(
+        indices=coded.indices,
+        values=coded.values,
+        stored=raw.array,
+        geometry=raw.geometry,
+        path=path,
+        sha256=file_sha256(path),
+        codes=coded.codes,
+        extra_axes=raw.extra_axes,
+        alpha=raw.alpha,
+    )
+
+
+def write_labels(path: Path | str, like: LabelVolume, indices: LabelArray) -> None:
+    """Write class indices as a mask in the format of another one, atomically.
+
+    Parameters
+    ----------
+    path : Path or str
+        Target, of the same format as ``like.path``, which it must not be.
+    like : LabelVolume
+        As read from its file. Geometry, type, scaling, palette, units, resolution and everything
+        else in that file that is not a label is kept.
+    indices : ndarray, shape grid, uint8
+        Class indices 0..K-1.
+
+    Raises
+    ------
+    InputError
+        If the format differs, the target is the original, or the target cannot be written.
+    """
+    path = Path(path)
+    if same_file(path, like.path):
+        raise InputError(f"{path} is the original, which is never written to: choose another name")
+    with atomic_path(path) as temporary:
+        write_unverified(temporary, like, indices)
+
+
+def write_unverified(path: Path, like: LabelVolume, indices: LabelArray) -> None:
+    """`write_labels` straight to `path`, for callers that hold a temporary file."""
+    source = check_file(like.path)
+    form = _format(source)
+    if _format(path) is not form:
+        raise InputError(
+            f"{path} would be another format than {source.name}: keep its suffix "
+            f"{full_suffix(source)}"
+        )
+    form.write(path, source, like.to_stored(indices))
+
+
+def check_pair(image: ImageVolume, labels: LabelVolume) -> None:
+    """Raise InputError unless an image and a mask lie on the same grid in the same place."""
+    if image.grid != labels.grid:
+        raise InputError(
+            f"{labels.path} has shape {labels.grid} but its image {image.path} has {image.grid}: "
+            "resample one of them"
+        )
+    problem = labels.geometry.matches(image.geometry)
+    if problem:
+        raise InputError(
+            f"{labels.path} does not lie on its image {image.path}, {problem}: "
+            "resample it or repair its header"
+        )
+
+
+def _format(path: Path) -> Format:
+    try:
+        return _FORMATS[full_suffix(path).lower()]
+    except KeyError:
+        raise InputError(
+            f"{path} is of no type that can be read ({', '.join(SUPPORTED)}): convert it"
+        ) from None
+
+
+def _read(path: Path) -> Raw:
+    raw = _format(path).read(path)
+    if raw.array.size == 0 or len(raw.grid) not in (2, 3):
+        raise InputError(f"{path} has shape {raw.array.shape}: a 2D or 3D file is needed")
+    return raw

@@ -1,0 +1,131 @@
+"""NIfTI files. Written ones keep every byte of the original but those of the voxels."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, ImageDataError
+
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.raw import Raw
+
+#: Spatial part of xyzt_units to mm; files without units mean mm.
+_UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+_GZIP_LEVEL = 6
+_ERRORS = (
+    ImageFileError,
+    HeaderDataError,
+    ImageDataError,
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
+
+
+def read(path: Path) -> Raw:
+    """Read a NIfTI-1 or NIfTI-2 file.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.nii`` or ``.nii.gz`` file.
+
+    Returns
+    -------
+    Raw
+        Spatial axes first, in the file's order; trailing axes of length 1 are not spatial.
+
+    Raises
+    ------
+    InputError
+        If it is not a NIfTI file, is truncated, or its affine is unusable.
+    """
+    image = _load(path)
+    header = image.header
+    try:
+        array = np.asanyarray(image.dataobj.get_unscaled())
+        slope, inter = header.get_slope_inter()
+    except _ERRORS as error:
+        raise InputError(
+            f"{path} is damaged or truncated ({error}): copy it again from its source"
+        ) from error
+    if array.dtype.names:  # RGB24 and RGBA32
+        array = np.stack([array[name] for name in array.dtype.names], axis=-1)
+    coloured = bool(header.get_data_dtype().names)
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    n_grid = min(array.ndim - coloured, 3)
+    unit = _UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    affine = np.diag([unit, unit, unit, 1.0]) @ image.affine
+    try:
+        geometry = Geometry.from_affine(affine, n_grid)
+    except ValueError as error:
+        raise InputError(
+            f"{path} cannot be used, {error}: write its sform or qform anew"
+        ) from error
+    return Raw(
+        array=array,
+        geometry=geometry,
+        extra_axes=tuple(range(n_grid, array.ndim)),
+        alpha=coloured and array.shape[-1] == 4,
+        slope=1.0 if slope is None else float(slope),
+        inter=0.0 if inter is None else float(inter),
+    )
+
+
+def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
+    """Write voxels under the header of another file.
+
+    Parameters
+    ----------
+    path : Path
+        Target, ``.nii`` or ``.nii.gz``.
+    like : Path
+        The NIfTI file whose header and extensions are kept byte for byte.
+    array : ndarray
+        Stored (unscaled) numbers, of the shape and type that `like` has.
+
+    Notes
+    -----
+    ``Nifti1Image(data, None, header=...)`` would keep the affines, but nibabel resets scl_slope and
+    scl_inter on saving, and with them the stored bytes of scaled label files.
+    """
+    header = _load(like).header
+    dtype = header.get_data_dtype()
+    if dtype.names:
+        array = np.ascontiguousarray(array).view(dtype)[..., 0]
+    if array.shape != header.get_data_shape():
+        raise ValueError(f"array has shape {array.shape}, {like} has {header.get_data_shape()}")
+    with gzip.open(like) if _gzipped(like) else like.open("rb") as source:
+        head = source.read(int(header.get_data_offset()))
+    content = head + np.asarray(array, dtype=dtype).tobytes(order="F")
+    # No time stamp and no name: the same mask always gives the same bytes.
+    path.write_bytes(gzip.compress(content, _GZIP_LEVEL, mtime=0) if _gzipped(path) else content)
+
+
+def _gzipped(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _load(path: Path) -> Any:
+    try:
+        image = nib.load(path, mmap=False)
+    except _ERRORS as error:
+        raise InputError(
+            f"{path} is not a readable NIfTI file ({error}): copy it again or convert it"
+        ) from error
+    if not isinstance(image, nib.Nifti1Image):  # Nifti2Image is one of them
+        raise InputError(
+            f"{path} holds {type(image).__name__} data, not NIfTI: convert it to .nii.gz"
+        )
+    return image

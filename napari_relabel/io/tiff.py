@@ -1,0 +1,180 @@
+"""TIFF files: pictures and stacks, with ImageJ's and OME's voxel sizes."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.raw import Raw
+from napari_relabel.io.tiff_write import write
+
+__all__ = ["read", "write"]
+
+_ERRORS = (
+    tifffile.TiffFileError,
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+_LOSSLESS = frozenset(
+    "NONE LZW DEFLATE ADOBE_DEFLATE PACKBITS ZSTD LZMA CCITTRLE CCITTFAX3 CCITTFAX4".split()
+)
+_UNIT_MM = {
+    "m": 1e3,
+    "meter": 1e3,
+    "cm": 10.0,
+    "centimeter": 10.0,
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "um": 1e-3,
+    "\u00b5m": 1e-3,
+    "\u03bcm": 1e-3,
+    "\\u00b5m": 1e-3,
+    "micron": 1e-3,
+    "microns": 1e-3,
+    "micrometer": 1e-3,
+    "nm": 1e-6,
+    "nanometer": 1e-6,
+    "inch": 25.4,
+    "inches": 25.4,
+}
+_CENTIMETRE = 3
+
+
+def read(path: Path) -> Raw:
+    """Read a TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.tif`` or ``.tiff`` file with one series of pages.
+
+    Returns
+    -------
+    Raw
+        Spatial axes Y, X, or those after one stacked axis of any name (Z, T, or plain pages).
+
+    Raises
+    ------
+    InputError
+        If it cannot be decoded, holds several series, or has two stacked axes.
+
+    Notes
+    -----
+    Voxel sizes come from OME's PhysicalSize, ImageJ's unit and spacing, or a baseline resolution
+    per centimetre. A resolution per inch is a print density and says nothing of the object.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return _read(path, tif)
+    except InputError:
+        raise
+    except _ERRORS as error:
+        if "imagecodecs" in str(error):
+            raise InputError(
+                f"{path} has a compression that needs one more package: pip install imagecodecs"
+            ) from error
+        raise InputError(
+            f"{path} is not a readable TIFF file ({error}): copy it again or convert it"
+        ) from error
+
+
+def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
+    if len(tif.series) != 1:
+        raise InputError(
+            f"{path} holds {len(tif.series)} images of different sizes: save the one to use alone"
+        )
+    series = tif.series[0]
+    if series.is_multifile:
+        raise InputError(f"{path} spreads its pixels over several files: save them as one")
+    page = series.keyframe
+    array = series.asarray()
+    dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
+    stacked = [a for a, name in enumerate(series.axes) if name not in "YXCS"]
+    extra = tuple(a for a, name in enumerate(series.axes) if name in "CS")
+    if len(stacked) > 1:
+        named = ", ".join(f"{series.axes[a]} ({series.shape[a]})" for a in stacked)
+        raise InputError(f"{path} is stacked along {named}: save one volume per file")
+    palette = None
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    bits = page.bitspersample
+    fixed = ""
+    compression = tifffile.COMPRESSION(page.compression).name
+    if compression not in _LOSSLESS:
+        fixed = f"{compression} compression changes pixel values"
+    elif len(series.levels) > 1:
+        fixed = f"it is a pyramid of {len(series.levels)} resolutions"
+    elif bits not in (1, 8, 16, 32, 64):
+        fixed = f"pixels of {bits} bits cannot be written"
+    return Raw(
+        array=np.ascontiguousarray(array, dtype=dtype),
+        geometry=Geometry(voxel_mm=_voxel_mm(tif, [n for n in series.axes if n not in "CS"])),
+        extra_axes=extra,
+        alpha="S" in series.axes and len(page.extrasamples) == 1,
+        palette=palette,
+        fixed=fixed,
+        largest=1 if bits == 1 else None,
+        full_scale=2**bits - 1 if dtype.kind == "u" and palette is None and bits < 32 else 1,
+    )
+
+
+def _voxel_mm(tif: tifffile.TiffFile, axes: list[str]) -> tuple[float, ...] | None:
+    edges: dict[str, float | None]
+    if tif.is_ome:
+        edges = _ome_edges(tif.ome_metadata or "")
+    elif tif.is_imagej:
+        meta = tif.imagej_metadata or {}
+        unit = _UNIT_MM.get(str(meta.get("unit", "")).lower())
+        edges = {name: _edge(tif, f"{name}Resolution", unit) for name in "XY"}
+        spacing = meta.get("spacing")
+        edges["Z"] = float(spacing) * unit if spacing and unit else None
+    else:
+        resolution_unit = tif.pages.first.tags.get("ResolutionUnit")
+        centimetre = resolution_unit is not None and resolution_unit.value == _CENTIMETRE
+        edges = {
+            name: _edge(tif, f"{name}Resolution", 10.0 if centimetre else None) for name in "XY"
+        }
+    sizes = [edges.get(name if name in "YX" else "Z") for name in axes]
+    known = tuple(size for size in sizes if size is not None and 0 < size < float("inf"))
+    return known if len(known) == len(sizes) else None
+
+
+def _edge(tif: tifffile.TiffFile, tag_name: str, unit_mm: float | None) -> float | None:
+    tag = tif.pages.first.tags.get(tag_name)
+    if tag is None or unit_mm is None:
+        return None
+    pixels, units = tag.value
+    return float(units) / float(pixels) * unit_mm if pixels and units else None
+
+
+def _ome_edges(xml: str) -> dict[str, float | None]:
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return {}
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None:
+        return {}
+    edges: dict[str, float | None] = {}
+    for name in "XYZ":
+        size = pixels.get(f"PhysicalSize{name}")
+        unit = _UNIT_MM.get(pixels.get(f"PhysicalSize{name}Unit", "\u00b5m"))
+        try:
+            edges[name] = float(size) * unit if size is not None and unit is not None else None
+        except ValueError:
+            edges[name] = None
+    return edges
