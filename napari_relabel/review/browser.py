@@ -1,0 +1,371 @@
+"""Going through the cases of a review: which case, which rule, which delta, what is there now."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.proposals import Region
+from napari_relabel.core.rules import Candidates, RuleOptions, check_delta
+from napari_relabel.io.volume import ImageVolume, LabelVolume
+from napari_relabel.review.chain import Action, load_changes, read_actions, read_chain
+from napari_relabel.review.changes import Mask
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.history import check_base, rebuild
+from napari_relabel.review.journal import JournalWriter
+from napari_relabel.review.opencase import OpenCase
+from napari_relabel.review.records import options_from_json, options_to_json
+from napari_relabel.review.snapshot import Snapshot
+from napari_relabel.review.state import CaseState
+from napari_relabel.review.worklist import RegionInputs, RegionResult
+
+AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
+
+
+class ReviewBrowser:
+    """The part of a `ReviewSession` that decides nothing; see there."""
+
+    case_changed = Signal(str)
+    options_changed = Signal()
+    decisions_changed = Signal(object)
+    cursor_changed = Signal()
+    status_changed = Signal()
+    estimate_changed = Signal()
+
+    def __init__(
+        self,
+        folder: ReviewFolder | Path | str,
+        *,
+        reviewer: str | None = None,
+        case_id: str | None = None,
+        defer_regions: bool = False,
+    ) -> None:
+        self.folder = folder if isinstance(folder, ReviewFolder) else ReviewFolder.open(folder)
+        self.reviewer = reviewer or getpass.getuser()
+        if not self.folder.cases:
+            raise ReviewError(f"{self.folder.path} has no cases: add some first")
+        self._defer = defer_regions
+        self._chain = read_chain(self.folder.journals, self.reviewer)
+        self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
+        resume = self._chain.resume or {}
+        self._wanted = self.folder.options
+        if "options" in resume:
+            self._wanted = options_from_json(resume["options"])
+        self._min_size = int(resume.get("min_size", 1))
+        self._view: dict[str, Any] = resume.get("view", {})
+        # The delta in use and the score that it is a value of: it is carried to the next case
+        # where the score is the same.
+        self._delta: tuple[str, float] | None = None
+        if "delta" in resume:
+            self._delta = (resume["score"], resume["delta"])
+        self._image: ImageVolume | None = None
+        known = resume.get("case") in self.case_ids
+        self._case = self._load(case_id or (resume["case"] if known else self.case_ids[0]))
+        if self.case_id == resume.get("case"):
+            self._case.worklist.skipped = list(resume["skipped"])
+            self._case.worklist.anchor = resume["anchor"]
+
+    # -- the cases ------------------------------------------------------------------------------
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """All cases, in the order of the folder."""
+        return tuple(case.id for case in self.folder.cases)
+
+    @property
+    def case_id(self) -> str:
+        """The open case."""
+        return self._case.case_id
+
+    def open_case(self, case_id: str) -> None:
+        """Open another case; what was decided before then survives a power cut too."""
+        self._journal.sync()
+        case = self._load(case_id)
+        self._remember(case)
+        self._case, self._image = case, None
+        self.case_changed.emit(case_id)
+
+    def next_case(self) -> bool:
+        """Open the next case; False at the last one."""
+        return self._go(+1)
+
+    def previous_case(self) -> bool:
+        """Open the case before; False at the first one."""
+        return self._go(-1)
+
+    @property
+    def labels(self) -> LabelVolume:
+        """Given labels of the open case, with values and geometry."""
+        return self._case.labels
+
+    @property
+    def image(self) -> ImageVolume | None:
+        """Image of the open case, read when first asked for; None where there is none."""
+        if self._image is None:
+            self._image = self.folder.load_image(self.case_id)
+        return self._image
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """Estimate of the open case."""
+        return self._case.estimate
+
+    def set_estimate(self, estimate: Estimate) -> None:
+        """Store another estimate of the open case in the folder and use it; decisions stay."""
+        self.folder.set_estimate(self.case_id, estimate)
+        self._case.estimate = estimate
+        self._propose(self._case)
+        self.estimate_changed.emit()
+        self.options_changed.emit()
+        self.cursor_changed.emit()
+
+    # -- what the rule proposes -----------------------------------------------------------------
+
+    @property
+    def options(self) -> RuleOptions:
+        """The rule in use.
+
+        Where the estimate of a case is only an uncertainty map it is ``"uncertainty"`` with kind
+        ``"total"``, whatever was set.
+        """
+        return self._case.options
+
+    @property
+    def delta(self) -> float:
+        """A voxel is proposed where the rule's score is above delta."""
+        return self._case.delta
+
+    @property
+    def min_size(self) -> int:
+        """Regions with fewer open voxels are not proposed."""
+        return self._min_size
+
+    @property
+    def candidates(self) -> Candidates | None:
+        """Target and score of every voxel under the rule; None without an estimate."""
+        return self._case.candidates
+
+    def set_options(self, options: RuleOptions) -> None:
+        """Take another rule; delta becomes the rule's own where the score means another thing.
+
+        Raises
+        ------
+        ValueError
+            If the estimate lacks what the rule needs; nothing changes, then.
+        """
+        if options == self._case.options:
+            return
+        found = self._case.evaluate(options)
+        self._wanted = options
+        self._case.adopt_rule(options, found, self._carried(found), self._min_size)
+        self._remember()
+        self.options_changed.emit()
+        self.cursor_changed.emit()
+
+    def set_delta(self, delta: float) -> None:
+        """Take another delta; ValueError unless it is a number >= 0."""
+        check_delta(delta)
+        if delta != self._case.delta:
+            self._case.set_delta(delta)
+            self._remember()
+            self.options_changed.emit()
+            self.cursor_changed.emit()
+
+    def set_min_size(self, min_size: int) -> None:
+        """Take another smallest region size, in voxels, at least 1."""
+        if min_size < 1:
+            raise ReviewError(f"the smallest region size must be at least 1, not {min_size}")
+        if min_size != self._min_size:
+            self._min_size = min_size
+            self._case.set_min_size(min_size)
+            self._remember()
+            self.options_changed.emit()
+            self.cursor_changed.emit()
+
+    # -- what is there now ----------------------------------------------------------------------
+
+    @property
+    def given(self) -> LabelArray:
+        """Given labels, class indices, shape grid, uint8; read-only."""
+        return _read_only(self._case.state.given)
+
+    @property
+    def corrected(self) -> LabelArray:
+        """Labels as they are now, shape grid, uint8: a live, read-only view."""
+        return _read_only(self._case.state.corrected)
+
+    @property
+    def decisions(self) -> LabelArray:
+        """0 undecided, 1 accepted, 2 rejected, 3 edited; shape grid, uint8: live, read-only."""
+        return _read_only(self._case.state.decisions)
+
+    @property
+    def locked(self) -> Mask:
+        """Voxels that nothing may change, shape grid, bool: a live, read-only view."""
+        return _read_only(self._case.state.locked)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Regions, counts and histogram as one frozen value; the same object until a change."""
+        return self._case.snapshot
+
+    @property
+    def current(self) -> Region | None:
+        """The region to decide next; None when none is open, or while the table is deferred."""
+        self._case.resolve()
+        return self._case.worklist.region(self._case.worklist.current)
+
+    def agreeing_fraction(self) -> float | None:
+        """Share of the open proposed voxels whose given label is what the model predicts anyway.
+
+        In [0, 1]: flips against the evidence. None without probabilities or open voxels. A pass
+        over the volume.
+        """
+        return self._case.agreeing_fraction()
+
+    def region_inputs(self) -> RegionInputs | None:
+        """What `compute_regions` needs to bring the table up to date; None where it is.
+
+        With ``defer_regions``, ask after each signal and, where there is something, run
+        ``compute_regions(inputs)`` in a worker and hand the result to `adopt_regions`.
+        """
+        return self._case.region_inputs()
+
+    def adopt_regions(self, result: RegionResult) -> bool:
+        """Take a table of regions; False where decisions or delta have changed since."""
+        if not self._case.adopt_regions(result):
+            return False
+        self.cursor_changed.emit()
+        return True
+
+    # -- where the reviewer is ------------------------------------------------------------------
+
+    def skip(self) -> None:
+        """Leave the current region for later: it goes to the end of the order."""
+        self._case.ensure_regions()
+        work = self._case.worklist
+        if work.current is None:
+            return
+        work.skip(work.current)
+        work.go(work.next_after(work.current))
+        self._moved()
+
+    def select(self, region_id: int) -> None:
+        """Make an open region the current one; ReviewError where it is not open."""
+        work = self._case.worklist
+        self._case.ensure_regions()
+        if not 1 <= region_id <= len(work.regions) or not work.open_voxels[region_id - 1]:
+            raise ReviewError(f"region {region_id} is not open: choose another one")
+        work.go(region_id)
+        self._moved()
+
+    def select_at(self, voxel: tuple[int, ...]) -> bool:
+        """Make the open region at a voxel the current one; False where there is none."""
+        self._case.ensure_regions()
+        shape = self._case.state.given.shape
+        inside = len(voxel) == len(shape) and all(
+            0 <= i < n for i, n in zip(voxel, shape, strict=True)
+        )
+        if not inside:
+            return False
+        found = self._case.worklist.region_at(int(np.ravel_multi_index(voxel, shape)))
+        if found is None:
+            return False
+        self.select(found)
+        return True
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """What `set_cursor` was last given, in this session or the one resumed; JSON values."""
+        return dict(self._view)
+
+    def set_cursor(self, view: dict[str, Any]) -> None:
+        """Remember the view (slice, camera, layer: JSON values) for the next session."""
+        self._view = dict(view)
+        self._remember()
+
+    def close(self) -> None:
+        """Write everything to the disk and let go of the journal."""
+        self._journal.close()
+
+    # -- within ---------------------------------------------------------------------------------
+
+    def _go(self, step: int) -> bool:
+        at = self.case_ids.index(self.case_id) + step
+        if not 0 <= at < len(self.case_ids):
+            return False
+        self.open_case(self.case_ids[at])
+        return True
+
+    def _load(self, case_id: str) -> OpenCase:
+        data = self.folder.load(case_id)
+        state = CaseState(data.labels.indices, data.labels.n_classes)
+        actions = [a for a in self._actions() if a.case_id == case_id]
+        check_base(data.labels, actions)
+        history = rebuild(state, actions, load_changes(actions))
+        case = OpenCase(case_id, data.labels, data.estimate, state, history, defer=self._defer)
+        self._propose(case)
+        return case
+
+    def _actions(self) -> tuple[Action, ...]:
+        # Those of this session are read back from its own file; what another session of the same
+        # reviewer does meanwhile is merged when the next one starts.
+        return self._chain.actions + read_actions(self._journal.path)
+
+    def _propose(self, case: OpenCase) -> None:
+        options = _usable(self._wanted, case.estimate)
+        found = case.evaluate(options)
+        case.adopt_rule(options, found, self._carried(found), self._min_size)
+
+    def _carried(self, found: Candidates | None) -> float | None:
+        if found is None or self._delta is None or self._delta[0] != _score_key(found):
+            return None
+        return self._delta[1]
+
+    def _moved(self) -> None:
+        self._case.touch()
+        self._remember()
+        self.cursor_changed.emit()
+
+    def _remember(self, case: OpenCase | None = None) -> None:
+        case = case or self._case
+        if case.candidates is not None:
+            self._delta = (_score_key(case.candidates), case.delta)
+        state: dict[str, Any] = {
+            "case": case.case_id,
+            "options": options_to_json(self._wanted),
+            "min_size": self._min_size,
+            "view": self._view,
+            "skipped": case.worklist.skipped,
+            "anchor": case.worklist.anchor,
+        }
+        if self._delta is not None:
+            state["score"], state["delta"] = self._delta
+        self._journal.remember(state)
+
+
+def _usable(options: RuleOptions, estimate: Estimate | None) -> RuleOptions:
+    if estimate is None:
+        return options
+    if estimate.mean is None:
+        options = replace(options, rule="uncertainty")
+    return options if options.kind in estimate.kinds else replace(options, kind="total")
+
+
+def _score_key(found: Candidates) -> str:
+    return f"{found.score_name} in 0..{found.score_max:g}"
+
+
+def _read_only(values: AnyArray) -> AnyArray:
+    view = values.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,233 @@
+"""Reading journals: the actions of one reviewer, merged from all sessions by their parents."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari_relabel.core.rules import Transition
+from napari_relabel.review.changes import Change
+from napari_relabel.review.errors import JournalError
+from napari_relabel.review.journal import APPLICATION_ID, SCHEMA_VERSION, TIMEOUT, slug
+
+
+class Action(NamedTuple):
+    """One row of a journal without its voxels (see `load_changes`)."""
+
+    path: Path
+    seq: int
+    id: str
+    parent: str | None
+    merged: str | None
+    case_id: str | None
+    kind: str
+    target: str | None
+    reviewer: str
+    time: str
+    rule: str | None
+    options: str | None
+    delta: float | None
+    uncertainty: str | None
+    method: str | None
+    model_hash: str | None
+    base_hash: str | None
+    open_after: int | None
+    decided_after: int | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """All actions of one reviewer.
+
+    Parameters
+    ----------
+    actions : tuple of Action
+        Each after its parents. Sessions that ran at once follow one another.
+    heads : tuple of str
+        Ids of the actions that nothing follows; the last one is last in `actions`.
+    resume : dict or None
+        Where the reviewer was, from the session that acted last.
+    """
+
+    actions: tuple[Action, ...]
+    heads: tuple[str, ...]
+    resume: dict[str, Any] | None
+
+    def of_case(self, case_id: str) -> tuple[Action, ...]:
+        """Actions about one case."""
+        return tuple(a for a in self.actions if a.case_id == case_id)
+
+    def up_to(self, action_id: str) -> tuple[Action, ...]:
+        """An action and all that it builds on, in order."""
+        return tuple(_ordered({a.id: a for a in self.actions}, [action_id]))
+
+
+def reviewers(folder: Path) -> tuple[str, ...]:
+    """Names of all who have a readable journal in a ``journals`` folder, sorted."""
+    found = set()
+    for path in sorted(folder.glob("*.sqlite")):
+        with contextlib.suppress(JournalError), _open(path) as db:
+            if db is not None:
+                found.add(_meta(db)["reviewer"])
+    return tuple(sorted(found))
+
+
+def read_chain(folder: Path, reviewer: str) -> Chain:
+    """Read and merge all journals of one reviewer.
+
+    Parameters
+    ----------
+    folder : Path
+        The ``journals`` folder; it may be missing.
+    reviewer : str
+        Whose.
+
+    Returns
+    -------
+    Chain
+
+    Raises
+    ------
+    JournalError
+        If one of the reviewer's journals is damaged, of a newer version, or builds on an action
+        that no journal has. The journals of others are not touched.
+    """
+    actions: dict[str, Action] = {}
+    resumes: dict[Path, dict[str, Any]] = {}
+    for path in sorted(folder.glob(f"{slug(reviewer)}-*.sqlite")):
+        with _open(path) as db:
+            if db is None or _meta(db)["reviewer"] != reviewer:
+                continue
+            actions.update((a.id, a) for a in _select(db, path))
+            state = db.execute("SELECT state FROM resume").fetchone()
+            if state is not None:
+                resumes[path] = json.loads(state[0])
+    parents = {p for a in actions.values() for p in _parents(a)}
+    missing = next((a for a in actions.values() if not actions.keys() >= set(_parents(a))), None)
+    if missing is not None:
+        raise JournalError(
+            f"{missing.path} continues a session of {reviewer} whose journal is not in {folder}: "
+            "put the missing .sqlite file back (or move this one away to go on without it)"
+        )
+    heads = sorted(actions.keys() - parents)
+    ordered = _ordered(actions, heads)
+    resume = resumes.get(ordered[-1].path) if ordered else None
+    return Chain(tuple(ordered), tuple(heads), resume)
+
+
+def read_actions(path: Path) -> tuple[Action, ...]:
+    """Actions of one journal in order; none where the file does not exist."""
+    if not path.exists():
+        return ()
+    with _open(path) as db:
+        return () if db is None else tuple(_select(db, path))
+
+
+def load_changes(actions: Iterable[Action]) -> dict[str, Change]:
+    """The voxels of actions, by action id; actions without voxels are left out.
+
+    Raises
+    ------
+    JournalError
+        If a journal is damaged.
+    """
+    files: dict[Path, list[Action]] = {}
+    for action in actions:
+        files.setdefault(action.path, []).append(action)
+    changes: dict[str, Change] = {}
+    query = (
+        "SELECT kind, box, voxels, bits, label, labels, previous, transitions "
+        "FROM action WHERE seq = ? AND bits IS NOT NULL"
+    )
+    for path, wanted in files.items():
+        with _open(path) as db:
+            if db is None:
+                continue
+            for action in wanted:
+                row = db.execute(query, (action.seq,)).fetchone()
+                if row is not None:
+                    changes[action.id] = _change(row)
+    return changes
+
+
+def _change(row: Sequence[Any]) -> Change:
+    kind, box, voxels, bits, label, labels, previous, transitions = row
+    return Change(
+        kind,
+        tuple(slice(a, b) for a, b in json.loads(box)),
+        voxels,
+        bits,
+        label,
+        labels,
+        previous,
+        {_transition(name): n for name, n in json.loads(transitions).items()},
+    )
+
+
+def _transition(name: str) -> Transition:
+    source, target = name.split(">")
+    return int(source), int(target)
+
+
+def _parents(action: Action) -> list[str]:
+    merged = json.loads(action.merged) if action.merged else []
+    return merged if action.parent is None else [*merged, action.parent]
+
+
+def _ordered(actions: Mapping[str, Action], heads: Iterable[str]) -> list[Action]:
+    """Depth first, parents before children, the chain of each head in one piece."""
+    done: dict[str, Action] = {}
+    stack = list(heads)[::-1]
+    while stack:
+        action = actions[stack[-1]]
+        todo = [p for p in _parents(action) if p not in done]
+        if todo:
+            stack.extend(reversed(todo))
+        else:
+            done.setdefault(stack.pop(), action)
+    return list(done.values())
+
+
+def _select(db: sqlite3.Connection, path: Path) -> list[Action]:
+    columns = ", ".join(Action._fields[1:])
+    rows = db.execute(f"SELECT {columns} FROM action ORDER BY seq").fetchall()
+    return [Action(path, *row) for row in rows]
+
+
+def _meta(db: sqlite3.Connection) -> dict[str, str]:
+    return dict(db.execute("SELECT key, value FROM meta").fetchall())
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Connection for reading, None for a journal whose first row was never finished."""
+    try:
+        # Read and write where the folder allows it: a killed process leaves a rollback journal,
+        # which the next reader has to play back.
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=TIMEOUT)
+        ) as db:
+            mark = db.execute("PRAGMA application_id").fetchone()[0]
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if path.stat().st_size == 0:
+                yield None
+                return
+            if mark != APPLICATION_ID:
+                raise JournalError(f"{path} is not a journal of this program: move it away")
+            if version > SCHEMA_VERSION:
+                raise JournalError(
+                    f"{path} was written by a newer version of napari-relabel (journal version "
+                    f"{version}, this one reads {SCHEMA_VERSION}): update napari-relabel"
+                )
+            yield db
+    except (sqlite3.Error, KeyError) as error:
+        raise JournalError(
+            f"{path} is damaged ({error}): put back a copy of it, or move it out of the folder to "
+            "go on without the decisions in it"
+        ) from error

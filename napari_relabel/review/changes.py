@@ -1,0 +1,129 @@
+"""Actions on voxels as bounding box + packed bits: small, exact and invertible."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.rules import Transition
+
+Mask = npt.NDArray[np.bool_]
+Box = tuple[slice, ...]
+ChangeKind = Literal["accept", "reject", "edit", "lock", "unlock"]
+
+UNDECIDED, ACCEPTED, REJECTED, EDITED = range(4)
+DECISION_OF: dict[ChangeKind, int] = {"accept": ACCEPTED, "reject": REJECTED, "edit": EDITED}
+
+#: zlib's fastest level: masks are mostly runs, higher levels cost milliseconds and save little.
+_LEVEL = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One action on the voxels of one case.
+
+    Parameters
+    ----------
+    kind : {"accept", "reject", "edit", "lock", "unlock"}
+        What was done.
+    box : tuple of slice
+        Bounding box of the voxels, in the order of the grid.
+    voxels : int
+        How many.
+    bits : bytes
+        Which voxels of the box (C order): packed bits, compressed with zlib.
+    label : int or None
+        The label that the decision is about (accepted, rejected or drawn) where it is the same for
+        all voxels; None for locks and where it differs.
+    labels : bytes or None
+        The labels of the voxels in C order, uint8, compressed, where they differ.
+    previous : bytes or None
+        Decision and label of each voxel before (two uint8 arrays, one after the other,
+        compressed). None where all were undecided, and for locks.
+    transitions : mapping of (from, to) to int
+        Voxels per given label and label of the decision; empty for locks.
+    """
+
+    kind: ChangeKind
+    box: Box
+    voxels: int
+    bits: bytes
+    label: int | None = None
+    labels: bytes | None = None
+    previous: bytes | None = None
+    transitions: Mapping[Transition, int] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the box."""
+        return tuple(s.stop - s.start for s in self.box)
+
+    @property
+    def mask(self) -> Mask:
+        """Voxels of the box that the action is about, shape of the box."""
+        count = int(np.prod(self.shape))
+        packed = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        return np.unpackbits(packed, count=count).view(np.bool_).reshape(self.shape)
+
+    @property
+    def wanted(self) -> LabelArray | np.uint8:
+        """Label of the decision: one number, or one per voxel, shape (voxels,)."""
+        if self.labels is not None:
+            return np.frombuffer(zlib.decompress(self.labels), np.uint8)
+        return np.uint8(self.label or 0)
+
+    @property
+    def before(self) -> tuple[LabelArray, LabelArray] | None:
+        """Decisions and labels before, each of shape (voxels,); None where all were undecided."""
+        if self.previous is None:
+            return None
+        both = np.frombuffer(zlib.decompress(self.previous), np.uint8)
+        return both[: self.voxels], both[self.voxels :]
+
+
+def pack_bits(mask: Mask) -> bytes:
+    """Mask as compressed bits, C order."""
+    return zlib.compress(np.packbits(mask, axis=None).data, _LEVEL)
+
+
+def pack_labels(labels: LabelArray) -> bytes:
+    """Labels as compressed bytes."""
+    return zlib.compress(np.ascontiguousarray(labels).data, _LEVEL)
+
+
+def crop(mask: Mask, box: Box) -> tuple[Mask, Box] | None:
+    """Shrink a box to the voxels that are set.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape of `box`
+        Voxels.
+    box : tuple of slice
+        Where `mask` lies in the grid.
+
+    Returns
+    -------
+    tuple or None
+        The mask and its box, or None where no voxel is set.
+    """
+    outer: list[slice] = []
+    for axis, along in enumerate(box):
+        rest = tuple(a for a in range(mask.ndim) if a != axis)
+        used = np.flatnonzero(mask.any(axis=rest))
+        if used.size == 0:
+            return None
+        first, last = int(used[0]), int(used[-1])
+        mask = mask[(slice(None),) * axis + (slice(first, last + 1),)]
+        outer.append(slice(along.start + first, along.start + last + 1))
+    return mask, tuple(outer)
+
+
+def whole(shape: tuple[int, ...]) -> Box:
+    """The box of a whole grid."""
+    return tuple(slice(0, n) for n in shape)

@@ -1,0 +1,275 @@
+"""The REVIEW folder: cases, estimates, journals and exports of a review, in one place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from napari_relabel._version import __version__
+from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.rules import RuleOptions
+from napari_relabel.io import volume
+from napari_relabel.io.atomic import write_json
+from napari_relabel.io.volume import ImageVolume, LabelVolume
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.records import (
+    CaseData,
+    CaseRecord,
+    NewCase,
+    options_from_json,
+    options_to_json,
+)
+
+SCHEMA_VERSION = 1
+FILE_NAME = "review.json"
+
+
+class ReviewFolder:
+    """A folder with everything that belongs to a review except the original files.
+
+    ``review.json`` names the cases, with paths relative to the folder and content hashes;
+    ``estimates/``, ``journals/`` and ``exports/`` lie beside it. Make one with `create`, open one
+    with `open`. Originals are never written to.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    cases : tuple of CaseRecord
+        Its cases.
+    values : tuple of int
+        Label value of each class in the files of given labels, background first; empty while there
+        are no cases.
+    class_names : mapping of int to str
+        Name per label value, where known.
+    options : RuleOptions
+        The rule that a new reviewer starts with.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        cases: tuple[CaseRecord, ...],
+        values: tuple[int, ...],
+        class_names: dict[int, str],
+        options: RuleOptions,
+    ) -> None:
+        self.path = path
+        self.cases = cases
+        self.values = values
+        self.class_names = class_names
+        self.options = options
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        cases: Sequence[NewCase] = (),
+        *,
+        values: Sequence[int] | None = None,
+        class_names: dict[int, str] | None = None,
+        options: RuleOptions | None = None,
+    ) -> ReviewFolder:
+        """Make a REVIEW folder.
+
+        Parameters
+        ----------
+        path : Path or str
+            A folder that is empty or does not exist.
+        cases : sequence of NewCase
+            What to review; more can be added later.
+        values : sequence of int, optional
+            All label values, background first; default: those found in the files of all cases.
+        class_names : dict of int to str, optional
+            Name per label value.
+        options : RuleOptions, optional
+            The rule that a new reviewer starts with.
+
+        Returns
+        -------
+        ReviewFolder
+
+        Raises
+        ------
+        ReviewError
+            If the folder is in use, or two cases have one id.
+        InputError
+            If a file cannot be read.
+        """
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ReviewError(f"{path} exists and is not empty: open it, or name a new folder")
+        folder = cls(path, (), tuple(values or ()), class_names or {}, options or RuleOptions())
+        folder.add(cases)
+        return folder
+
+    @classmethod
+    def open(cls, path: Path | str) -> ReviewFolder:
+        """Open a REVIEW folder; ReviewError where it is none, or of a newer version."""
+        path = Path(path)
+        file = path / FILE_NAME
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            schema = content["schema"]
+            if schema > SCHEMA_VERSION:
+                raise ReviewError(
+                    f"{file} was written by a newer version of napari-relabel (version {schema}, "
+                    f"this one reads {SCHEMA_VERSION}): update napari-relabel"
+                )
+            return cls(
+                path,
+                tuple(CaseRecord(**case) for case in content["cases"]),
+                tuple(content["values"]),
+                {int(value): name for value, name in content["class_names"].items()},
+                options_from_json(content["options"]),
+            )
+        except OSError as error:
+            raise ReviewError(f"{path} is not a REVIEW folder ({error}): make one first") from error
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise ReviewError(f"{file} is damaged ({error}): put back a copy of it") from error
+
+    @property
+    def journals(self) -> Path:
+        """Where the journals are."""
+        return self.path / "journals"
+
+    @property
+    def exports(self) -> Path:
+        """Where exported masks go by default."""
+        return self.path / "exports"
+
+    def record(self, case_id: str) -> CaseRecord:
+        """The record of a case; ReviewError where there is none."""
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        raise ReviewError(f"{self.path} has no case {case_id!r}")
+
+    def add(self, cases: Iterable[NewCase]) -> None:
+        """Add cases from files; all of them or, after an error, none."""
+        added: list[CaseRecord] = []
+        found: set[int] = set()
+        for case in cases:
+            labels = volume.read_labels(case.labels)
+            found |= set(_present(labels))
+            image = None
+            if case.image is not None:
+                image = volume.read_image(case.image)
+                volume.check_pair(image, labels)
+            added.append(
+                CaseRecord(
+                    id=case.id,
+                    labels=self._relative(case.labels),
+                    labels_sha256=labels.sha256,
+                    image=None if case.image is None else self._relative(case.image),
+                    image_sha256=None if image is None else image.sha256,
+                )
+            )
+            usual = labels.values
+        ids = [case.id for case in (*self.cases, *added)]
+        if len(set(ids)) < len(ids):
+            twice = next(i for i in ids if ids.count(i) > 1)
+            raise ReviewError(f"two cases have the id {twice!r}: give each its own")
+        values = self.values
+        if added and not values:
+            values = tuple(sorted(found)) if len(found) > 1 else usual
+        self._save(replace_cases=(*self.cases, *added), values=values)
+
+    def load(self, case_id: str, *, image: bool = False) -> CaseData:
+        """Read a case.
+
+        Parameters
+        ----------
+        case_id : str
+            Which.
+        image : bool
+            Read the image too.
+
+        Returns
+        -------
+        CaseData
+
+        Raises
+        ------
+        ReviewError
+            If a file has changed since the case was added, or cannot be found.
+        """
+        record = self.record(case_id)
+        labels = volume.read_labels(self._found(record.labels), values=self.values)
+        _check_same(labels.path, labels.sha256, record.labels_sha256)
+        return CaseData(
+            case_id,
+            labels,
+            self.load_estimate(case_id),
+            self.load_image(case_id) if image else None,
+        )
+
+    def load_image(self, case_id: str) -> ImageVolume | None:
+        """Read the image of a case; None where it has none."""
+        record = self.record(case_id)
+        if record.image is None:
+            return None
+        image = volume.read_image(self._found(record.image))
+        _check_same(image.path, image.sha256, record.image_sha256)
+        return image
+
+    def estimate_path(self, case_id: str) -> Path:
+        """Where the estimate of a case is or would be."""
+        return self.path / "estimates" / f"{self.record(case_id).file_name}.npz"
+
+    def load_estimate(self, case_id: str) -> Estimate | None:
+        """Read the estimate of a case; None where there is none yet."""
+        from napari_relabel.io import estimates
+
+        path = self.estimate_path(case_id)
+        return estimates.load_estimate(path) if path.exists() else None
+
+    def set_estimate(self, case_id: str, estimate: Estimate) -> None:
+        """Store the estimate of a case; several processes may do so for different cases at once."""
+        from napari_relabel.io import estimates
+
+        estimates.save_estimate(self.estimate_path(case_id), estimate)
+
+    def _relative(self, file: Path) -> str:
+        try:
+            return Path(os.path.relpath(file.absolute(), self.path.absolute())).as_posix()
+        except ValueError:  # on another drive of Windows there is no relative path
+            return file.absolute().as_posix()
+
+    def _found(self, name: str) -> Path:
+        path = Path(os.path.normpath(self.path / name))
+        if not path.exists():
+            raise ReviewError(
+                f"{path}, a file of the review in {self.path}, is not there: put it back, or say "
+                "where the files are now with relocate"
+            )
+        return path
+
+    def _save(self, *, replace_cases: tuple[CaseRecord, ...], values: tuple[int, ...]) -> None:
+        content: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,
+            "version": __version__,
+            "values": list(values),
+            "class_names": {str(value): name for value, name in self.class_names.items()},
+            "options": options_to_json(self.options),
+            "cases": [asdict(case) for case in replace_cases],
+        }
+        write_json(self.path / FILE_NAME, content)
+        self.cases, self.values = replace_cases, values
+
+
+def _present(labels: LabelVolume) -> tuple[int, ...]:
+    # An empty mask is read with the usual foreground of its format, which need not be this one's.
+    return labels.values if labels.indices.any() else labels.values[:1]
+
+
+def _check_same(path: Path, found: str, expected: str | None) -> None:
+    if found != expected:
+        raise ReviewError(
+            f"{path} has changed since it was added to the review: put the original back, or add "
+            "the changed file as a new case"
+        )

@@ -1,0 +1,108 @@
+"""What was done to one case and can be undone, rebuilt from its actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from napari_relabel.io.volume import LabelVolume
+from napari_relabel.review.chain import Action
+from napari_relabel.review.changes import Change
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.state import CaseState
+
+
+class Step(NamedTuple):
+    """An action that can be undone or redone."""
+
+    id: str
+    change: Change
+
+
+class History:
+    """Steps done and undone, and whether the case stands approved.
+
+    Attributes
+    ----------
+    done, undone : list of Step
+        The next to undo, and the next to redo, is last.
+    approved : bool
+        True after `approve` until the next change of a voxel.
+    """
+
+    def __init__(self) -> None:
+        self.done: list[Step] = []
+        self.undone: list[Step] = []
+        self.approved = False
+
+    def did(self, step: Step) -> None:
+        """Note a new step; what was undone cannot be redone any more."""
+        self.done.append(step)
+        self.undone.clear()
+        self.approved = False
+
+    def undid(self, step: Step) -> None:
+        """Note that a step was undone."""
+        _take(self.done, step)
+        self.undone.append(step)
+        self.approved = False
+
+    def redid(self, step: Step) -> None:
+        """Note that a step was done again."""
+        _take(self.undone, step)
+        self.done.append(step)
+        self.approved = False
+
+
+def _take(steps: list[Step], step: Step) -> None:
+    # Nearly always the last one. Where two sessions ran at once, one may have undone what the
+    # other added to, or what the other undid too.
+    for i in range(len(steps) - 1, -1, -1):
+        if steps[i].id == step.id:
+            del steps[i]
+            return
+
+
+def check_base(labels: LabelVolume, actions: Iterable[Action]) -> None:
+    """Raise ReviewError where actions were about other given labels than these."""
+    for action in actions:
+        if action.base_hash not in (None, labels.sha256):
+            raise ReviewError(
+                f"{labels.path} is not the file that {action.reviewer} reviewed on {action.time}: "
+                "put the original back, or add the changed file as a new case"
+            )
+
+
+def rebuild(state: CaseState, actions: Iterable[Action], changes: Mapping[str, Change]) -> History:
+    """Do again, on a fresh state, what a reviewer did to a case.
+
+    Parameters
+    ----------
+    state : CaseState
+        With nothing decided; changed in place.
+    actions : iterable of Action
+        Of this case, in order.
+    changes : mapping
+        Their voxels, see `load_changes`.
+
+    Returns
+    -------
+    History
+    """
+    history = History()
+    for action in actions:
+        if action.id in changes:
+            step = Step(action.id, changes[action.id])
+            state.commit(state.forward(step.change))
+            history.did(step)
+        elif action.kind in ("undo", "redo") and action.target is not None:
+            step = Step(action.target, changes[action.target])
+            if action.kind == "undo":
+                state.commit(state.backward(step.change))
+                history.undid(step)
+            else:
+                state.commit(state.forward(step.change))
+                history.redid(step)
+        elif action.kind in ("approve", "unapprove"):
+            history.approved = action.kind == "approve"
+    return history

@@ -1,0 +1,343 @@
+"""One case under review: decisions, proposals at the current delta, counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from napari_relabel.core.arrays import FloatArray, LabelArray
+from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.rules import Candidates, RuleOptions, candidates, check_delta
+from napari_relabel.io.volume import LabelVolume
+from napari_relabel.review.changes import (
+    ACCEPTED,
+    EDITED,
+    REJECTED,
+    UNDECIDED,
+    Box,
+    Change,
+    ChangeKind,
+    Mask,
+    whole,
+)
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.history import History
+from napari_relabel.review.journal import Context
+from napari_relabel.review.records import options_to_json
+from napari_relabel.review.snapshot import Snapshot
+from napari_relabel.review.state import CaseState, Effect
+from napari_relabel.review.tally import HISTOGRAM_BINS, Histogram, Tally
+from napari_relabel.review.worklist import (
+    RegionInputs,
+    RegionResult,
+    Worklist,
+    compute_regions,
+    no_regions,
+)
+
+#: Labelling this many voxels takes a few tens of milliseconds; beyond, a worker should do it.
+DEFER_ABOVE = 2_000_000
+
+_TALLIED = (UNDECIDED, ACCEPTED, REJECTED)
+
+
+class OpenCase:
+    """Decisions of a case joined with what a rule proposes.
+
+    Parameters
+    ----------
+    case_id : str
+        The case.
+    labels : LabelVolume
+        Given labels.
+    estimate : Estimate or None
+        Without one there are no proposals; edits and locks work.
+    state : CaseState
+        Decisions so far.
+    history : History
+        Their history.
+    defer : bool
+        Leave the labelling of large volumes to `region_inputs` and `adopt_regions`.
+    """
+
+    def __init__(
+        self,
+        case_id: str,
+        labels: LabelVolume,
+        estimate: Estimate | None,
+        state: CaseState,
+        history: History,
+        *,
+        defer: bool,
+    ) -> None:
+        self.case_id = case_id
+        self.labels = labels
+        self.estimate = estimate
+        self.state = state
+        self.history = history
+        self.delta = 0.0
+        self.min_size = 1
+        self.options = RuleOptions()
+        self.candidates: Candidates | None = None
+        self.token = 0
+        self._defer = defer and state.given.size > DEFER_ABOVE
+        self._usable = self._exact = False
+        self._snapshot: Snapshot | None = None
+        self._tallies: dict[int, Tally] = {}
+        self.worklist = Worklist(no_regions(state.given, self.voxel_mm))
+
+    @property
+    def voxel_mm(self) -> tuple[float, ...] | None:
+        """Voxel size in mm per axis, where it is known."""
+        return self.labels.geometry.voxel_mm
+
+    def evaluate(self, options: RuleOptions) -> Candidates | None:
+        """What a rule says; None without an estimate, ValueError where it lacks what it needs."""
+        if self.estimate is None:
+            return None
+        return candidates(self.state.given, self.estimate, options)
+
+    def adopt_rule(
+        self,
+        options: RuleOptions,
+        found: Candidates | None,
+        delta: float | None,
+        min_size: int,
+    ) -> None:
+        """Take a rule, what it says, a delta (None: the rule's own) and a smallest size."""
+        if delta is None:
+            delta = 0.0 if found is None else found.default_delta
+        check_delta(delta)
+        self.options, self.candidates = options, found
+        self.delta, self.min_size = float(delta), min_size
+        self._tallies = {} if found is None else self._tally(found)
+        self._outdate()
+
+    def set_delta(self, delta: float) -> None:
+        """Take another delta."""
+        check_delta(delta)
+        self.delta = float(delta)
+        self._outdate()
+
+    def set_min_size(self, min_size: int) -> None:
+        """Take another smallest region size."""
+        self.min_size = min_size
+        self._outdate()
+
+    def open_in(self, box: Box) -> Mask:
+        """Open proposed voxels of a box: above delta, free, in a region that is large enough."""
+        if self.candidates is None:
+            return np.zeros(tuple(s.stop - s.start for s in box), np.bool_)
+        mask = self.state.free(box)
+        mask &= self.candidates.score[box] > np.float32(self.delta)
+        if self.min_size > 1:
+            self.ensure_regions()
+            mask &= self.worklist.regions.components[box] > 0
+        return mask
+
+    def region_change(self, kind: ChangeKind, region_id: int) -> Change | None:
+        """Describe a decision about what is still open of a region."""
+        self.ensure_regions()
+        regions = self.worklist.regions
+        if not 1 <= region_id <= len(regions):
+            raise ReviewError(f"there is no region {region_id}: ids are 1 to {len(regions)}")
+        box = regions[region_id - 1].bbox
+        return self.state.change(kind, box, regions.mask(region_id), self.target(box))
+
+    def target(self, box: Box) -> LabelArray | int:
+        """What the rule proposes in a box."""
+        return 0 if self.candidates is None else self.candidates.target[box]
+
+    def context(self, effect: Effect | None) -> Context:
+        """What an action is about, with the counts as they will be once it is done."""
+        opened = closed = decided = 0
+        if effect is not None:
+            decided = int(np.count_nonzero(effect.decisions_after))
+            decided -= int(np.count_nonzero(effect.decisions_before))
+            if self.candidates is not None:
+                proposed = self._scores(effect) > np.float32(self.delta)
+                before, after = _groups(effect)
+                opened = int(np.count_nonzero(proposed & (before != UNDECIDED) & (after == 0)))
+                closed = int(np.count_nonzero(proposed & (before == 0) & (after != UNDECIDED)))
+        context = Context(
+            case_id=self.case_id,
+            base_hash=self.labels.sha256,
+            open_after=self.open_voxels + opened - closed,
+            decided_after=self.state.decided + decided,
+        )
+        if self.estimate is None:
+            return context
+        return replace(
+            context,
+            rule=self.options.rule,
+            options=json.dumps(options_to_json(self.options)),
+            delta=self.delta,
+            uncertainty=self.options.kind,
+            method=self.estimate.method,
+            model_hash=self.estimate.model_hash,
+        )
+
+    def commit(self, effect: Effect, kind: ChangeKind) -> None:
+        """Make an effect so, and keep counts and regions up to date."""
+        self.state.commit(effect)
+        self.token += 1
+        self._snapshot = None
+        if self.candidates is None:
+            return
+        score = self._scores(effect)
+        before, after = _groups(effect)
+        scored = score > 0
+        for decision, tally in self._tallies.items():
+            tally.remove(score[scored & (before == decision) & (after != decision)])
+            tally.add(score[scored & (before != decision) & (after == decision)])
+        if self._usable:
+            proposed = score > np.float32(self.delta)
+            opened = proposed & (before != UNDECIDED) & (after == UNDECIDED)
+            closed = proposed & (before == UNDECIDED) & (after != UNDECIDED)
+            outdated = self.worklist.update(effect.box, effect.mask, opened, closed, kind)
+            self._exact = self._exact and not outdated
+
+    def advance(self, region_id: int | None) -> None:
+        """Go to the open region after `region_id`, or after the current one where it is closed."""
+        work = self.worklist
+        if region_id is None:
+            closed = work.current is not None and not work.open_voxels[work.current - 1]
+            region_id = work.current if closed else None
+        if region_id is not None:
+            work.go(work.next_after(region_id))
+
+    def go_to(self, change: Change) -> None:
+        """Make the region of a change the current one, where it is open."""
+        first = np.unravel_index(np.argmax(change.mask), change.shape)
+        voxel = tuple(int(i) + s.start for i, s in zip(first, change.box, strict=True))
+        flat = int(np.ravel_multi_index(voxel, self.state.given.shape))
+        found = self.worklist.region_at(flat)
+        if found is not None or not self._exact:
+            self.worklist.anchor = flat
+            self.worklist.go(found)
+
+    def agreeing_fraction(self) -> float | None:
+        """Share of the open proposed voxels whose given label is the prediction."""
+        if self.estimate is None or self.estimate.mean is None:
+            return None
+        box = whole(self.state.given.shape)
+        mask = self.open_in(box)
+        if not mask.any():
+            return None
+        return float((self.estimate.prediction[mask] == self.state.given[mask]).mean())
+
+    def region_inputs(self) -> RegionInputs | None:
+        """What `compute_regions` needs, or None where the table is exact."""
+        if self._exact or self.candidates is None:
+            return None
+        return RegionInputs(
+            self.state.given,
+            self.candidates,
+            self.delta,
+            self.state.decisions,
+            self.state.locked,
+            self.min_size,
+            self.voxel_mm,
+            self.token,
+        )
+
+    def adopt_regions(self, result: RegionResult) -> bool:
+        """Take a table; False where it is no longer that of the current decisions and delta."""
+        if result.token != self.token:
+            return False
+        self.worklist.adopt(result.regions)
+        self._usable = self._exact = True
+        self._snapshot = None
+        return True
+
+    def ensure_regions(self) -> None:
+        """Label the regions now where there is no table for this delta."""
+        inputs = None if self._usable else self.region_inputs()
+        if inputs is not None:
+            self.adopt_regions(compute_regions(inputs))
+
+    def resolve(self) -> None:
+        """Bring the table up to date, unless that is left to a worker."""
+        inputs = None if self._defer else self.region_inputs()
+        if inputs is not None:
+            self.adopt_regions(compute_regions(inputs))
+
+    @property
+    def open_voxels(self) -> int:
+        """Free voxels with a score above delta, exactly."""
+        tally = self._tallies.get(UNDECIDED)
+        return 0 if tally is None else int(tally.above(self.delta))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The case as the views show it."""
+        self.resolve()
+        if self._snapshot is None:
+            self._snapshot = self._freeze()
+        return self._snapshot
+
+    def touch(self) -> None:
+        """Have the next `snapshot` made anew: the selection or the approval changed."""
+        self._snapshot = None
+
+    def _freeze(self) -> Snapshot:
+        state, work = self.state, self.worklist
+        open_voxels = self.open_voxels
+        ml = work.regions.ml_per_voxel
+        return Snapshot(
+            case_id=self.case_id,
+            delta=self.delta,
+            regions=work.regions,
+            region_states=work.states(),
+            region_open_voxels=work.open_voxels.copy(),
+            regions_ready=self._exact or self.candidates is None,
+            open_voxels=open_voxels,
+            accepted_voxels=int(state.counts[ACCEPTED]),
+            rejected_voxels=int(state.counts[REJECTED]),
+            edited_voxels=int(state.counts[EDITED]),
+            locked_voxels=state.n_locked,
+            volume_ml=None if ml is None else open_voxels * ml,
+            flip_fraction=open_voxels / state.given.size,
+            dice_to_given=state.dice_to_given,
+            histogram=self._histogram(),
+            approved=self.history.approved,
+        )
+
+    def _histogram(self) -> Histogram | None:
+        if self.candidates is None:
+            return None
+        edges = np.linspace(0, self.candidates.score_max, HISTOGRAM_BINS + 1, dtype=np.float32)
+        return Histogram(edges, *(self._tallies[d].histogram(edges) for d in _TALLIED))
+
+    def _tally(self, found: Candidates) -> dict[int, Tally]:
+        state, score = self.state, found.score
+        chosen = {UNDECIDED: state.free(whole(score.shape))}
+        for decision in (ACCEPTED, REJECTED):
+            chosen[decision] = state.decisions == decision
+        return {d: Tally(score[mask & (score > 0)]) for d, mask in chosen.items()}
+
+    def _outdate(self) -> None:
+        self.token += 1
+        self._usable = self._exact = False
+        self.worklist.adopt(no_regions(self.state.given, self.voxel_mm))
+        self._snapshot = None
+
+    def _scores(self, effect: Effect) -> FloatArray:
+        assert self.candidates is not None
+        return self.candidates.score[effect.box][effect.mask]
+
+
+def _groups(effect: Effect) -> tuple[LabelArray, LabelArray]:
+    """Decision of each voxel before and after; a locked undecided voxel counts as EDITED.
+
+    Neither is open, and neither is in a tally.
+    """
+    lock = np.uint8(EDITED)
+    return (
+        np.where(
+            effect.locked_before & (effect.decisions_before == 0), lock, effect.decisions_before
+        ),
+        np.where(effect.locked_after & (effect.decisions_after == 0), lock, effect.decisions_after),
+    )

@@ -1,0 +1,252 @@
+"""The review session: one object holds all state, widgets and layers listen to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.review.browser import ReviewBrowser
+from napari_relabel.review.changes import Box, Change, ChangeKind, Mask, crop, whole
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.history import Step
+from napari_relabel.review.state import Effect
+
+
+class ReviewSession(ReviewBrowser):
+    """Decisions of one reviewer about the cases of a REVIEW folder.
+
+    Every action is in the reviewer's journal before it is applied and before a signal says so; an
+    action that cannot be written raises `JournalError` and changes nothing. A session resumes at
+    the case, rule, delta and view where the reviewer's last one was.
+
+    Parameters
+    ----------
+    folder : ReviewFolder or Path
+        The REVIEW folder.
+    reviewer : str, optional
+        Who decides; default: the name of the user's account.
+    case_id : str, optional
+        Open this case and not the one of the last session.
+    defer_regions : bool
+        Leave the labelling of large volumes (over 2 million voxels) to the caller: see
+        `region_inputs`. By default it is done when `snapshot` or `current` is next asked for.
+
+    Raises
+    ------
+    ReviewError
+        If the folder has no cases, or a file has changed since it was added.
+    JournalError
+        If one of the reviewer's journals is damaged or of a newer version.
+
+    Attributes
+    ----------
+    case_changed : Signal(str)
+        Another case is open; its id.
+    options_changed : Signal()
+        Rule, delta or smallest size changed: the proposals are others.
+    decisions_changed : Signal(object)
+        Voxels were decided, edited, locked or undone: the box (tuple of slices) they lie in.
+    cursor_changed : Signal()
+        `current`, the skipped regions or the table of regions changed.
+    status_changed : Signal()
+        The case was approved or no longer is.
+    estimate_changed : Signal()
+        The open case has another estimate.
+    """
+
+    def accept(self, region_id: int | None = None) -> int:
+        """Accept a region (default: the current one) and go to the next open one.
+
+        Parameters
+        ----------
+        region_id : int, optional
+            Id in the table of `snapshot`.
+
+        Returns
+        -------
+        int
+            Voxels decided; 0 where there was nothing left to decide.
+        """
+        return self._decide_region("accept", region_id)
+
+    def reject(self, region_id: int | None = None) -> int:
+        """Reject a region (default: the current one) and go to the next; see `accept`."""
+        return self._decide_region("reject", region_id)
+
+    def lock(self, region_id: int | None = None) -> int:
+        """Lock the voxels of a region (default: the current one) and go to the next."""
+        return self._decide_region("lock", region_id)
+
+    def accept_remaining(self) -> int:
+        """Accept all that is open at this delta and smallest size; returns the voxels decided."""
+        return self.accept_where(np.True_)
+
+    def accept_where(self, mask: npt.ArrayLike, box: Box | None = None) -> int:
+        """Accept the open proposed voxels in a mask: a slice, a lasso, a box, a brush stroke.
+
+        Parameters
+        ----------
+        mask : array of bool
+            Broadcast to the shape of `box`.
+        box : tuple of slice, optional
+            Where the mask lies (slices with step 1); default: the whole grid.
+
+        Returns
+        -------
+        int
+            Voxels decided.
+        """
+        return self._decide_where("accept", mask, box)
+
+    def reject_where(self, mask: npt.ArrayLike, box: Box | None = None) -> int:
+        """Reject the open proposed voxels in a mask; see `accept_where`."""
+        return self._decide_where("reject", mask, box)
+
+    def lock_where(self, mask: npt.ArrayLike, box: Box | None = None) -> int:
+        """Lock any voxels: nothing proposes, decides or edits them until they are unlocked."""
+        return self._mark_where("lock", mask, box)
+
+    def unlock_where(self, mask: npt.ArrayLike, box: Box | None = None) -> int:
+        """Unlock voxels; see `accept_where` for the parameters."""
+        return self._mark_where("unlock", mask, box)
+
+    def edit(self, mask: npt.ArrayLike, label: int, box: Box | None = None) -> int:
+        """Set voxels to a label by hand, whatever was decided about them before.
+
+        Parameters
+        ----------
+        mask : array of bool
+            Broadcast to the shape of `box`; locked voxels in it are left out.
+        label : int
+            Class index, 0..K-1.
+        box : tuple of slice, optional
+            Where the mask lies; default: the whole grid.
+
+        Returns
+        -------
+        int
+            Voxels edited.
+        """
+        n_classes = self._case.state.n_classes
+        if not 0 <= label < n_classes:
+            raise ReviewError(
+                f"label {label} is not a class of {self._case.labels.path}: 0..{n_classes - 1}"
+            )
+        return self._mark_where("edit", mask, box, int(label))
+
+    # -- history --------------------------------------------------------------------------------
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an action on this case to undo, of this session or an earlier one."""
+        return bool(self._case.history.done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an undone action to do again."""
+        return bool(self._case.history.undone)
+
+    def undo(self) -> bool:
+        """Undo the last action on this case; False where there is none."""
+        history = self._case.history
+        if not history.done:
+            return False
+        step = history.done[-1]
+        effect = self._case.state.backward(step.change)
+        self._journal.append("undo", self._case.context(effect), target=step.id)
+        history.undid(step)
+        self._apply(step.change, effect)
+        return True
+
+    def redo(self) -> bool:
+        """Do again what was undone last; False where there is nothing."""
+        history = self._case.history
+        if not history.undone:
+            return False
+        step = history.undone[-1]
+        effect = self._case.state.forward(step.change)
+        self._journal.append("redo", self._case.context(effect), target=step.id)
+        history.redid(step)
+        self._apply(step.change, effect)
+        return True
+
+    # -- approval -------------------------------------------------------------------------------
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether the case stands approved: any later change of a voxel withdraws it."""
+        return self._case.history.approved
+
+    def approve(self) -> None:
+        """Approve the case as it is; undecided proposals keep the given label."""
+        self._set_approved(True)
+
+    def unapprove(self) -> None:
+        """Withdraw the approval."""
+        self._set_approved(False)
+
+    # -- within ---------------------------------------------------------------------------------
+
+    def _set_approved(self, approved: bool) -> None:
+        if approved == self.is_approved:
+            return
+        self._journal.append("approve" if approved else "unapprove", self._case.context(None))
+        self._journal.sync()
+        self._case.history.approved = approved
+        self._case.touch()
+        self.status_changed.emit()
+
+    def _decide_region(self, kind: ChangeKind, region_id: int | None) -> int:
+        case = self._case
+        case.ensure_regions()
+        region_id = case.worklist.current if region_id is None else region_id
+        if region_id is None:
+            return 0
+        return self._do(case.region_change(kind, region_id), region_id)
+
+    def _decide_where(self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None) -> int:
+        cropped = self._cropped(mask, box)
+        if cropped is None:
+            return 0
+        inside, at = cropped
+        inside = inside & self._case.open_in(at)
+        return self._do(self._case.state.change(kind, at, inside, self._case.target(at)))
+
+    def _mark_where(
+        self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None, label: int = 0
+    ) -> int:
+        cropped = self._cropped(mask, box)
+        if cropped is None:
+            return 0
+        return self._do(self._case.state.change(kind, cropped[1], cropped[0], label))
+
+    def _cropped(self, mask: npt.ArrayLike, box: Box | None) -> tuple[Mask, Box] | None:
+        grid = self._case.state.given.shape
+        full = whole(grid)
+        box = full if box is None else box
+        if len(box) != len(grid):
+            raise ReviewError(f"the box has {len(box)} axes, the case has {len(grid)}")
+        inside = tuple(slice(*s.indices(n)) for s, n in zip(box, grid, strict=True))
+        shape = tuple(max(s.stop - s.start, 0) for s in inside)
+        values = np.asarray(mask, np.bool_)
+        if values.ndim == 0:
+            return (np.broadcast_to(values, shape), inside) if values and all(shape) else None
+        return crop(np.broadcast_to(values, shape), inside)
+
+    def _do(self, change: Change | None, region_id: int | None = None) -> int:
+        if change is None:
+            return 0
+        effect = self._case.state.forward(change)
+        action = self._journal.append(change.kind, self._case.context(effect), change=change)
+        withdrawn = self.is_approved
+        self._case.history.did(Step(action, change))
+        self._apply(change, effect, region_id)
+        if withdrawn:
+            self.status_changed.emit()
+        return change.voxels
+
+    def _apply(self, change: Change, effect: Effect, region_id: int | None = None) -> None:
+        self._case.commit(effect, change.kind)
+        self._case.advance(region_id)
+        self.decisions_changed.emit(change.box)
+        self.cursor_changed.emit()
