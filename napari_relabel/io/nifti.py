@@ -53,9 +53,10 @@ def read(path: Path) -> Raw:
     """
     image = _load(path)
     header = image.header
+    # From the proxy: nibabel clears slope, intercept and offset in the header that it hands out.
+    slope, inter = image.dataobj.slope, image.dataobj.inter
     try:
         array = np.asanyarray(image.dataobj.get_unscaled())
-        slope, inter = header.get_slope_inter()
     except _ERRORS as error:
         raise InputError(
             f"{path} is damaged or truncated ({error}): copy it again from its source"
@@ -78,8 +79,8 @@ def read(path: Path) -> Raw:
         geometry=geometry,
         extra_axes=tuple(range(n_grid, array.ndim)),
         alpha=coloured and array.shape[-1] == 4,
-        slope=1.0 if slope is None else float(slope),
-        inter=0.0 if inter is None else float(inter),
+        slope=float(slope),
+        inter=float(inter),
     )
 
 
@@ -100,14 +101,14 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     ``Nifti1Image(data, None, header=...)`` would keep the affines, but nibabel resets scl_slope and
     scl_inter on saving, and with them the stored bytes of scaled label files.
     """
-    header = _load(like).header
-    dtype = header.get_data_dtype()
+    proxy = _load(like).dataobj
+    dtype = proxy.dtype
     if dtype.names:
         array = np.ascontiguousarray(array).view(dtype)[..., 0]
-    if array.shape != header.get_data_shape():
-        raise ValueError(f"array has shape {array.shape}, {like} has {header.get_data_shape()}")
+    if array.shape != proxy.shape:
+        raise ValueError(f"array has shape {array.shape}, {like} has {proxy.shape}")
     with gzip.open(like) if _gzipped(like) else like.open("rb") as source:
-        head = source.read(int(header.get_data_offset()))
+        head = source.read(proxy.offset)
     content = head + np.asarray(array, dtype=dtype).tobytes(order="F")
     # No time stamp and no name: the same mask always gives the same bytes.
     path.write_bytes(gzip.compress(content, _GZIP_LEVEL, mtime=0) if _gzipped(path) else content)

@@ -278,20 +278,24 @@ def write_labels(path: Path | str, like: LabelVolume, indices: LabelArray) -> No
     path = Path(path)
     if same_file(path, like.path):
         raise InputError(f"{path} is the original, which is never written to: choose another name")
+    check_suffix(path, like)
     with atomic_path(path) as temporary:
-        write_unverified(temporary, like, indices)
+        write_to(temporary, like, indices)
 
 
-def write_unverified(path: Path, like: LabelVolume, indices: LabelArray) -> None:
-    """`write_labels` straight to `path`, for callers that hold a temporary file."""
-    source = check_file(like.path)
-    form = _format(source)
-    if _format(path) is not form:
+def check_suffix(path: Path, like: LabelVolume) -> None:
+    """Raise InputError unless the name of `path` asks for the format of ``like.path``."""
+    if _format(path) is not _format(like.path):
         raise InputError(
-            f"{path} would be another format than {source.name}: keep its suffix "
-            f"{full_suffix(source)}"
+            f"{path} would be another format than {like.path.name}: keep its suffix "
+            f"{full_suffix(like.path)}"
         )
-    form.write(path, source, like.to_stored(indices))
+
+
+def write_to(temporary: Path, like: LabelVolume, indices: LabelArray) -> None:
+    """`write_labels` straight to a temporary file that the caller holds."""
+    source = check_file(like.path)
+    _format(source).write(temporary, source, like.to_stored(indices))
 
 
 def check_pair(image: ImageVolume, labels: LabelVolume) -> None:
