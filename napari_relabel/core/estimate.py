@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from napari_relabel.core.arrays import (
+    FloatArray,
+    LabelArray,
+    entropy,
+    half_trace,
+    most_probable,
+)
 
 Kind = Literal[
     "total",
@@ -21,6 +27,11 @@ Kind = Literal[
 ]
 Method = Literal["mcdo", "ensemble", "tta", "given"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+#: How far outside its range a value may be: resampled probabilities overshoot by rounding.
+SLACK = 1e-4
 
 
 def kind_title(kind: Kind, method: str) -> str:
@@ -67,51 +78,12 @@ def max_uncertainty(kind: Kind, n_classes: int) -> float:
     return float(np.log(n_classes))
 
 
-def half_trace(p: npt.NDArray[np.floating]) -> FloatArray:
-    """Half of sum_k p_k (1 - p_k): the variance of a one-hot draw, equal to p (1 - p) for K = 2.
-
-    Parameters
-    ----------
-    p : ndarray, shape (K, *grid)
-        Class probabilities in [0, 1].
-
-    Returns
-    -------
-    ndarray, shape grid, float32
-        Values in [0, (1 - 1/K) / 2].
-    """
-    if p.shape[0] == 2:
-        return (p[1] * (1 - p[1])).astype(np.float32, copy=False)
-    out = np.zeros(p.shape[1:], np.float32)
-    for p_k in p:
-        out += p_k * (1 - p_k)
-    out *= 0.5
-    return out
-
-
-def entropy(p: npt.NDArray[np.floating]) -> FloatArray:
-    """Shannon entropy over the class axis.
-
-    Parameters
-    ----------
-    p : ndarray, shape (K, *grid)
-        Class probabilities in [0, 1].
-
-    Returns
-    -------
-    ndarray, shape grid, float32
-        Entropy in nats, in [0, log K]; ``0 log 0`` is 0.
-    """
-    out = np.zeros(p.shape[1:], np.float32)
-    for p_k in p:
-        positive = np.maximum(p_k, np.finfo(np.float32).tiny)
-        out -= p_k * np.log(positive)
-    return np.maximum(out, 0, out=out)
-
-
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """Mean prediction and uncertainty of one case, on the grid of its image.
+
+    Arrays of other dtypes are converted to float32; what comes out of an estimate is read-only,
+    because it is shared.
 
     Parameters
     ----------
@@ -120,7 +92,7 @@ class Estimate:
     n_samples : int
         Number of stochastic samples N (1 for a single probability map).
     n_classes : int
-        Number of classes K, background included; at least 2.
+        Number of classes K, background included; 2 to 256.
     mean : ndarray, shape (K, *grid), float32, optional
         p_mean, in [0, 1], summing to 1 over K. None where only an uncertainty map was given.
     variance : ndarray, shape grid, float32, optional
@@ -137,6 +109,14 @@ class Estimate:
         Content hash of the model, empty for ``"given"``.
     note : str
         What a reviewer should know, for example that the model was trained on this very case.
+    extra : dict of str to str
+        Anything else to keep with it.
+
+    Raises
+    ------
+    ValueError
+        If shapes don't fit, neither `mean` nor `given` is there, or a value is NaN or outside
+        its range.
     """
 
     method: Method
@@ -152,18 +132,32 @@ class Estimate:
     extra: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.n_classes < 2:
-            raise ValueError(f"an estimate needs at least 2 classes, not {self.n_classes}")
+        if not 2 <= self.n_classes <= 256:
+            raise ValueError(f"an estimate needs 2 to 256 classes, not {self.n_classes}")
         if self.mean is None and self.given is None:
             raise ValueError("an estimate needs mean probabilities or a given uncertainty map")
-        if self.mean is not None and self.mean.shape[0] != self.n_classes:
-            raise ValueError(
-                f"mean has {self.mean.shape[0]} classes on its first axis, expected {self.n_classes}"
-            )
-        for name in ("variance", "expected_entropy", "given"):
-            array = getattr(self, name)
-            if array is not None and array.shape != self.shape:
+        tops = {
+            "mean": 1.0,
+            "variance": max_uncertainty("epistemic", self.n_classes),
+            "expected_entropy": max_uncertainty("expected_entropy", self.n_classes),
+            "given": self.given_max,
+        }
+        for name, top in tops.items():
+            if getattr(self, name) is None:
+                continue
+            array = np.asarray(getattr(self, name), np.float32)
+            object.__setattr__(self, name, array)
+            if name == "mean" and (array.ndim < 1 or array.shape[0] != self.n_classes):
+                raise ValueError(
+                    f"mean has shape {array.shape}, expected {self.n_classes} classes on axis 0"
+                )
+            if name != "mean" and array.shape != self.shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {self.shape}")
+            if array.size and not (array.min() >= -SLACK and array.max() <= top + SLACK):
+                raise ValueError(
+                    f"{name} must be in [0, {top:.4g}] without NaN, "
+                    f"found {array.min():.4g} to {array.max():.4g}"
+                )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -187,12 +181,9 @@ class Estimate:
         return tuple(kinds)
 
     @cached_property
-    def prediction(self) -> npt.NDArray[np.uint8]:
+    def prediction(self) -> LabelArray:
         """Most probable class per voxel, shape grid; ValueError without probabilities."""
-        mean = self.probabilities
-        if self.n_classes == 2:
-            return (mean[1] > mean[0]).astype(np.uint8)
-        return mean.argmax(axis=0).astype(np.uint8)
+        return _read_only(most_probable(self.probabilities))
 
     @property
     def probabilities(self) -> FloatArray:
@@ -200,7 +191,7 @@ class Estimate:
         if self.mean is None:
             raise ValueError(
                 "this estimate holds an uncertainty map but no class probabilities: "
-                "use rule 'uncertainty', or give probability maps"
+                "use rule 'uncertainty' with two classes, or give probability maps"
             )
         return self.mean
 
@@ -208,8 +199,8 @@ class Estimate:
     def _total(self) -> FloatArray:
         if self.mean is None:
             assert self.given is not None
-            return self.given
-        return half_trace(self.mean)
+            return _read_only(self.given)
+        return _read_only(half_trace(self.mean))
 
     def uncertainty(self, kind: Kind = "total") -> FloatArray:
         """Per-voxel uncertainty.
@@ -222,7 +213,7 @@ class Estimate:
         Returns
         -------
         ndarray, shape grid, float32
-            Values in ``[0, maximum(kind)]``.
+            Values in ``[0, maximum(kind)]``, read-only where the estimate keeps it.
 
         Raises
         ------
@@ -247,21 +238,32 @@ class Estimate:
             return self._total
         if kind == "epistemic":
             assert self.variance is not None
-            return self.variance
+            return _read_only(self.variance)
         if kind == "aleatoric":
             assert self.variance is not None
-            return np.maximum(self._total - self.variance, 0)
+            return _difference(self._total, self.variance)
         if kind == "expected_entropy":
             assert self.expected_entropy is not None
-            return self.expected_entropy
+            return _read_only(self.expected_entropy)
         predictive = entropy(self.probabilities)
         if kind == "predictive_entropy":
             return predictive
         assert self.expected_entropy is not None
-        return np.maximum(predictive - self.expected_entropy, 0)
+        return _difference(predictive, self.expected_entropy)
 
     def maximum(self, kind: Kind = "total") -> float:
         """Upper end of the range of `uncertainty`."""
         if self.mean is None:
             return self.given_max
         return max_uncertainty(kind, self.n_classes)
+
+
+def _difference(whole: FloatArray, part: FloatArray) -> FloatArray:
+    out: FloatArray = np.subtract(whole, part)
+    return np.maximum(out, np.float32(0), out=out)
+
+
+def _read_only(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

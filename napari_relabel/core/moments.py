@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.core.estimate import Estimate, FloatArray, Method, entropy, half_trace
+from napari_relabel.core.arrays import FloatArray, entropy, half_trace
+from napari_relabel.core.estimate import Estimate, Method
 
 
 class Uncertainty(NamedTuple):
@@ -40,6 +41,7 @@ class Moments:
     def __init__(self, *, entropies: bool = True) -> None:
         self.count = 0
         self._entropies = entropies
+        self._shared = False
         self._mean: FloatArray | None = None
         self._m2: FloatArray | None = None
         self._entropy: FloatArray | None = None
@@ -51,14 +53,23 @@ class Moments:
         ----------
         p : ndarray, shape (K, *grid)
             Class probabilities of one sample, in [0, 1]; K = 1 means foreground probability.
+
+        Raises
+        ------
+        ValueError
+            If the shape is not that of the samples before.
         """
-        self.count += 1
+        p = p.astype(np.float32, copy=False)
         if self._mean is None or self._m2 is None:
-            self._mean = p.astype(np.float32, copy=True)
+            self.count = 1
+            self._mean = p.copy()
             self._m2 = np.zeros_like(self._mean)
             if self._entropies:
                 self._entropy = entropy(_all_classes(p))
             return
+        self._check_shape(p.shape)
+        self._own()
+        self.count += 1
         delta = p - self._mean
         self._mean += delta / np.float32(self.count)
         self._m2 += delta * (p - self._mean)
@@ -66,14 +77,29 @@ class Moments:
             self._entropy += (entropy(_all_classes(p)) - self._entropy) / np.float32(self.count)
 
     def merge(self, other: Moments) -> None:
-        """Fold in the samples of another accumulator (Chan et al.'s parallel update)."""
+        """Fold in the samples of another accumulator (Chan et al.'s parallel update).
+
+        Parameters
+        ----------
+        other : Moments
+            Of the same K and grid; it is left as it is. Where either of the two has no
+            entropies, the result has none.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
         if other._mean is None or other._m2 is None:
             return
         if self._mean is None or self._m2 is None:
-            self.count, self._entropies = other.count, other._entropies
+            self.count, self._shared = other.count, False
             self._mean, self._m2 = other._mean.copy(), other._m2.copy()
-            self._entropy = None if other._entropy is None else other._entropy.copy()
+            if self._entropies and other._entropy is not None:
+                self._entropy = other._entropy.copy()
             return
+        self._check_shape(other._mean.shape)
+        self._own()
         n = self.count + other.count
         share = np.float32(other.count / n)
         delta = other._mean - self._mean
@@ -81,12 +107,30 @@ class Moments:
         self._m2 += other._m2 + delta * delta * np.float32(self.count * other.count / n)
         if self._entropy is not None and other._entropy is not None:
             self._entropy += (other._entropy - self._entropy) * share
+        else:
+            self._entropy = None
         self.count = n
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        assert self._mean is not None
+        if shape != self._mean.shape:
+            raise ValueError(
+                f"a sample has shape {shape} but the samples before have {self._mean.shape}: "
+                "all must have the same classes and grid"
+            )
+
+    def _own(self) -> None:
+        # Maps that were handed out must not change under their holder.
+        if self._shared and self._mean is not None:
+            self._mean = self._mean.copy()
+            self._entropy = None if self._entropy is None else self._entropy.copy()
+        self._shared = False
 
     def maps(self) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Mean (K, *grid), half-trace variance (grid) and expected entropy (grid) so far."""
         if self._mean is None or self._m2 is None:
             raise ValueError("no sample was folded in yet")
+        self._shared = True
         factor = np.float32((1.0 if self._m2.shape[0] == 1 else 0.5) / self.count)
         return _all_classes(self._mean), self._m2.sum(axis=0) * factor, self._entropy
 
@@ -172,5 +216,6 @@ def decompose(
         moments.update(sample[None] if class_axis is None else sample)
     mean, epistemic, _ = moments.maps()
     total = half_trace(mean)
-    aleatoric = np.maximum(total - epistemic, 0)
+    epistemic = np.minimum(epistemic, total)
+    aleatoric = total - epistemic
     return Uncertainty(mean[1] if class_axis is None else mean, aleatoric, epistemic, total)

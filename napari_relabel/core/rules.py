@@ -13,12 +13,19 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.core.estimate import Estimate, FloatArray, Kind, kind_title
+from napari_relabel.core.arrays import (
+    FloatArray,
+    LabelArray,
+    choose,
+    keep_better,
+    most_probable_other,
+    slabs,
+)
+from napari_relabel.core.estimate import KINDS, Estimate, Kind, kind_title
 
 Rule = Literal["uncertainty", "gated", "confident", "conditional"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
-LabelArray = npt.NDArray[np.uint8]
 Transition = tuple[int, int]
 
 #: The poster's delta for binary labels, as a fraction of the largest uncertainty (0.2 of 0.25).
@@ -55,8 +62,15 @@ class RuleOptions:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise ValueError(f"unknown rule {self.rule!r}: choose from {', '.join(RULES)}")
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"unknown kind of uncertainty {self.kind!r}: choose from {', '.join(KINDS)}"
+            )
         if not 0 <= self.max_epistemic <= 1:
             raise ValueError(f"max_epistemic must be in [0, 1], not {self.max_epistemic}")
+        for (a, b), t in (self.thresholds or {}).items():
+            if not 0 <= t <= 1:
+                raise ValueError(f"the threshold of {a} -> {b} must be in [0, 1], not {t}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +100,8 @@ class Candidates:
     def mask(self, delta: float) -> npt.NDArray[np.bool_]:
         """Voxels proposed at `delta`: score > delta, for delta >= 0."""
         check_delta(delta)
-        return self.score > np.float32(delta)
+        above: npt.NDArray[np.bool_] = self.score > np.float32(delta)
+        return above
 
 
 def check_delta(delta: float) -> None:
@@ -112,6 +127,7 @@ def check_labels(
     Returns
     -------
     ndarray, shape grid, uint8
+        C-contiguous; `labels` itself where it is so already.
     """
     array = np.asarray(labels)
     if array.dtype.kind not in "biu":
@@ -122,7 +138,7 @@ def check_labels(
         raise ValueError(
             f"labels must be class indices 0..{n_classes - 1}, found {array.min()}..{array.max()}"
         )
-    return array.astype(np.uint8, copy=False)
+    return np.ascontiguousarray(array, np.uint8).reshape(shape)
 
 
 def candidates(
@@ -161,7 +177,7 @@ def _u_candidates(
 ) -> Candidates:
     top = estimate.maximum(kind)
     return Candidates(
-        target=np.where(score > 0, target, labels).astype(np.uint8, copy=False),
+        target=choose(score > 0, target, labels),
         score=score,
         score_max=top,
         score_name=kind_title(kind, estimate.method),
@@ -171,16 +187,16 @@ def _u_candidates(
 
 def _uncertainty(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> Candidates:
     if estimate.n_classes == 2:
-        target = (1 - labels).astype(np.uint8)
+        target = np.uint8(1) - labels
     else:
-        target = _best_other(labels, estimate)[0]
+        target = most_probable_other(estimate.probabilities, labels)
     score = estimate.uncertainty(options.kind)
     return _u_candidates(labels, target, score, estimate, options.kind)
 
 
 def _gated(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> Candidates:
     target = estimate.prediction
-    score = np.where(target != labels, estimate.uncertainty(options.kind), np.float32(0))
+    score = np.multiply(estimate.uncertainty(options.kind), target != labels)
     return _u_candidates(labels, target, score, estimate, options.kind)
 
 
@@ -190,10 +206,10 @@ def _confident(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> 
     if "epistemic" in estimate.kinds:
         bound = np.float32(options.max_epistemic * estimate.maximum("epistemic"))
         gate &= estimate.uncertainty("epistemic") <= bound
-    p_target = _take(estimate.probabilities, target)
+    p_target = estimate.probabilities.max(axis=0)
     return Candidates(
-        target=np.where(gate, target, labels),
-        score=np.where(gate, p_target, np.float32(0)),
+        target=choose(gate, target, labels),
+        score=np.multiply(p_target, gate),
         score_max=1.0,
         score_name="p(target)",
         default_delta=0.7,
@@ -202,13 +218,19 @@ def _confident(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> 
 
 def _conditional(labels: LabelArray, estimate: Estimate, options: RuleOptions) -> Candidates:
     mean = estimate.probabilities
+    n = estimate.n_classes
+    threshold = np.full((n, n), np.inf, np.float32)
+    for (a, b), t in transition_thresholds(labels, estimate, options.thresholds).items():
+        threshold[a, b] = t
+    # Where no threshold is known the numerator is -inf, so any finite room will do.
+    room = np.maximum(1 - np.where(np.isfinite(threshold), threshold, 0), np.float32(1e-6))
     target = labels.copy()
     score = np.zeros(labels.shape, np.float32)
-    for (a, b), t in transition_thresholds(labels, estimate, options.thresholds).items():
-        rescaled = (mean[b] - np.float32(t)) / np.float32(max(1 - t, 1e-6))
-        better = (labels == a) & (rescaled > score)
-        target[better] = b
-        score[better] = rescaled[better]
+    for slab in slabs(labels.shape):
+        index, best, winner = labels[slab].astype(np.intp), score[slab], target[slab]
+        for b in range(n):
+            rescaled = (mean[b][slab] - threshold[:, b].take(index)) / room[:, b].take(index)
+            keep_better(rescaled, b, best, winner)
     return Candidates(
         target=target,
         score=np.minimum(score, 1, out=score),
@@ -240,33 +262,25 @@ def transition_thresholds(
         For every ordered pair of different classes for which a threshold is known. A class that
         no voxel carries has no default threshold, so nothing is moved to it.
     """
-    mean = estimate.probabilities
     n = estimate.n_classes
+    means = _mean_where_labelled(labels, estimate.probabilities)
     thresholds: dict[Transition, float] = {}
     for b in range(n):
-        of_b = labels == b
-        default = float(mean[b][of_b].mean()) if of_b.any() else None
         for a in range(n):
-            t = (learnt or {}).get((a, b), default)
+            t = (learnt or {}).get((a, b), means[b])
             if a != b and t is not None:
                 thresholds[a, b] = t
     return thresholds
 
 
-def _take(mean: FloatArray, index: LabelArray) -> FloatArray:
-    if mean.shape[0] == 2:
-        return np.where(index == 1, mean[1], mean[0])
-    return np.take_along_axis(mean, index[None].astype(np.intp), axis=0)[0]
-
-
-def _best_other(labels: LabelArray, estimate: Estimate) -> tuple[LabelArray, FloatArray]:
-    best = np.full(labels.shape, -1, np.float32)
-    target = labels.copy()
-    for k, p_k in enumerate(estimate.probabilities):
-        better = (labels != k) & (p_k > best)
-        best[better] = p_k[better]
-        target[better] = k
-    return target, best
+def _mean_where_labelled(labels: LabelArray, mean: FloatArray) -> list[float | None]:
+    n = mean.shape[0]
+    count = np.bincount(labels.reshape(-1), minlength=n)
+    total = np.zeros(n)
+    for slab in slabs(labels.shape):
+        for b in np.flatnonzero(count):
+            total[b] += np.sum(mean[b][slab] * (labels[slab] == b), dtype=np.float64)
+    return [float(total[b] / count[b]) if count[b] else None for b in range(n)]
 
 
 _RULES: dict[Rule, Callable[[LabelArray, Estimate, RuleOptions], Candidates]] = {

@@ -1,0 +1,273 @@
+"""Regions: connected components of proposed voxels, each with one transition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.core.arrays import FloatArray, LabelArray
+from napari_relabel.core.distance import distances
+from napari_relabel.core.rules import Candidates, check_delta
+
+
+class Region(NamedTuple):
+    """One proposal: a connected set of voxels that would all move from `source` to `target`."""
+
+    id: int
+    source: int
+    target: int
+    voxels: int
+    volume_ml: float | None
+    bbox: tuple[slice, ...]
+    mean_score: float
+    max_score: float
+    anchor: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Regions(Sequence[Region]):
+    """All proposals at one delta as columns, ranked: most score times voxels first.
+
+    ``regions[i]`` has id i + 1, which is also its value in `components`.
+
+    Parameters
+    ----------
+    components : ndarray, shape grid, uint32
+        Id of the region of each voxel, 0 where nothing is proposed.
+    source, target : ndarray, shape (n,), uint8
+        Class before and after.
+    voxels : ndarray, shape (n,), int64
+        Size.
+    start, stop : ndarray, shape (n, ndim), int64
+        Bounding box, half open.
+    mean_score, max_score : ndarray, shape (n,), float32
+        Over the region's voxels.
+    anchor : ndarray, shape (n,), int64
+        Flat index of the voxel with the highest score: it names a region across changes of delta.
+    voxel_mm : tuple of float or None
+        Voxel size in mm per axis, where it is known.
+    labels : ndarray, shape grid, uint8
+        The given labels.
+    """
+
+    components: npt.NDArray[np.uint32]
+    source: LabelArray
+    target: LabelArray
+    voxels: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    mean_score: FloatArray
+    max_score: FloatArray
+    anchor: npt.NDArray[np.int64]
+    voxel_mm: tuple[float, ...] | None
+    labels: LabelArray
+
+    def __len__(self) -> int:
+        return len(self.voxels)
+
+    def __getitem__(self, index: int) -> Region:  # type: ignore[override]
+        i = range(len(self))[index]
+        size = float(self.voxels[i])
+        return Region(
+            id=i + 1,
+            source=int(self.source[i]),
+            target=int(self.target[i]),
+            voxels=int(size),
+            volume_ml=None if self.ml_per_voxel is None else size * self.ml_per_voxel,
+            bbox=tuple(
+                slice(int(a), int(b)) for a, b in zip(self.start[i], self.stop[i], strict=True)
+            ),
+            mean_score=float(self.mean_score[i]),
+            max_score=float(self.max_score[i]),
+            anchor=tuple(int(x) for x in np.unravel_index(self.anchor[i], self.components.shape)),
+        )
+
+    def __iter__(self) -> Iterator[Region]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def ml_per_voxel(self) -> float | None:
+        """Volume of a voxel in millilitres; None in 2D or without spacing."""
+        if self.voxel_mm is None or len(self.voxel_mm) != 3:
+            return None
+        return float(np.prod(self.voxel_mm)) / 1000
+
+    def mask(self, region_id: int) -> npt.NDArray[np.bool_]:
+        """Voxels of one region within its bounding box (index with ``regions[id - 1].bbox``).
+
+        Raises
+        ------
+        IndexError
+            If there is no region `region_id`; ids start at 1.
+        """
+        if not 1 <= region_id <= len(self):
+            raise IndexError(f"there is no region {region_id}: ids are 1..{len(self)}")
+        inside: npt.NDArray[np.bool_] = self.components[self[region_id - 1].bbox] == region_id
+        return inside
+
+    @cached_property
+    def border_distance(self) -> FloatArray:
+        """How deep each region reaches from the border of the given labels.
+
+        The largest distance of its voxels to the nearest voxel that touches another class (face
+        to face), in mm where spacing is known, else in voxels; 0 is on the border, NaN where the
+        labels have no border. Shape (n,).
+        """
+        out = np.full(len(self), np.nan, np.float32)
+        border = np.nonzero(_border(self.labels))
+        inside = np.nonzero(self.components)
+        if border[0].size == 0 or len(self) == 0:
+            return out
+        spacing = self.voxel_mm or (1.0,) * self.components.ndim
+        ids = self.components[inside].astype(np.int64) - 1
+        out[:] = 0
+        np.maximum.at(out, ids, distances(border, inside, spacing))
+        return out
+
+
+def find_regions(
+    labels: LabelArray,
+    found: Candidates,
+    delta: float,
+    *,
+    open_voxels: npt.NDArray[np.bool_] | None = None,
+    min_size: int = 1,
+    voxel_mm: tuple[float, ...] | None = None,
+) -> Regions:
+    """Connected components of the voxels proposed at `delta`, one transition each, ranked.
+
+    Parameters
+    ----------
+    labels : ndarray, shape grid, uint8
+        Given labels; grid is 2D or 3D.
+    found : Candidates
+        Of the same grid.
+    delta : float
+        At least 0.
+    open_voxels : ndarray, shape grid, bool, optional
+        Only these voxels may be proposed (those nobody decided yet).
+    min_size : int
+        Smaller components are left out.
+    voxel_mm : tuple of float, optional
+        Voxel size per axis in mm.
+
+    Returns
+    -------
+    Regions
+        Connectivity is 8 in 2D and 26 in 3D.
+    """
+    check_delta(delta)
+    mask = found.mask(delta)
+    if open_voxels is not None:
+        mask &= open_voxels
+    if mask.ndim not in (2, 3):
+        raise ValueError(f"proposals need a 2D or 3D grid, not {mask.ndim}D")
+    components = np.zeros(mask.shape, np.uint32)
+    flat = np.flatnonzero(mask)
+    if flat.size == 0:
+        return _no_regions(components, labels, voxel_mm)
+    position = np.unravel_index(flat, mask.shape)
+    source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
+    ids = _component_ids(position, source.astype(np.uint16) * 256 + target + 1)
+    n = int(ids.max()) + 1
+    voxels = np.bincount(ids, minlength=n)
+    score = found.score.reshape(-1)[flat]
+    total = np.bincount(ids, weights=score, minlength=n)
+    max_score = np.zeros(n, np.float32)
+    np.maximum.at(max_score, ids, score)
+    first = _first_where(np.ones(flat.size, bool), ids, n)
+    anchor = _first_where(score == max_score[ids], ids, n)
+    kept = np.flatnonzero(voxels >= min_size)
+    rank = kept[np.lexsort((first[kept], -total[kept]))]
+    new_id = np.zeros(n, np.uint32)
+    new_id[rank] = np.arange(1, rank.size + 1, dtype=np.uint32)
+    components.reshape(-1)[flat] = new_id[ids]
+    start = np.empty((n, mask.ndim), np.int64)
+    stop = np.empty((n, mask.ndim), np.int64)
+    for axis, along in enumerate(position):
+        start[:, axis], stop[:, axis] = _extent(along, ids, n)
+    return Regions(
+        components=components,
+        source=source[first[rank]],
+        target=target[first[rank]],
+        voxels=voxels[rank].astype(np.int64, copy=False),
+        start=start[rank],
+        stop=stop[rank],
+        mean_score=(total[rank] / voxels[rank]).astype(np.float32),
+        max_score=max_score[rank],
+        anchor=flat[anchor[rank]],
+        voxel_mm=voxel_mm,
+        labels=labels,
+    )
+
+
+def _component_ids(
+    position: tuple[npt.NDArray[np.intp], ...], code: npt.NDArray[np.uint16]
+) -> npt.NDArray[np.int64]:
+    """Component 0..n-1 of each voxel; voxels touch if their codes are equal."""
+    lowest = [int(along.min()) for along in position]
+    box = tuple(int(along.max()) - low + 1 for along, low in zip(position, lowest, strict=True))
+    inside = tuple(along - low for along, low in zip(position, lowest, strict=True))
+    image = np.zeros(box, np.uint16)
+    image[inside] = code
+    found = cc3d.connected_components(image, connectivity=8 if len(box) == 2 else 26)
+    ids: npt.NDArray[np.int64] = found[inside].astype(np.int64) - 1
+    return ids
+
+
+def _first_where(
+    of_interest: npt.NDArray[np.bool_], ids: npt.NDArray[np.int64], n: int
+) -> npt.NDArray[np.int64]:
+    """Position of the first voxel of interest of each component."""
+    last_to_first = np.flatnonzero(of_interest)[::-1]
+    out = np.zeros(n, np.int64)
+    out[ids[last_to_first]] = last_to_first
+    return out
+
+
+def _extent(
+    along: npt.NDArray[np.intp], ids: npt.NDArray[np.int64], n: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    start = np.full(n, np.iinfo(np.int64).max)
+    stop = np.zeros(n, np.int64)
+    np.minimum.at(start, ids, along)
+    np.maximum.at(stop, ids, along + 1)
+    return start, stop
+
+
+def _no_regions(
+    components: npt.NDArray[np.uint32], labels: LabelArray, voxel_mm: tuple[float, ...] | None
+) -> Regions:
+    ndim = components.ndim
+    none = np.zeros(0, np.int64)
+    return Regions(
+        components=components,
+        source=np.zeros(0, np.uint8),
+        target=np.zeros(0, np.uint8),
+        voxels=none,
+        start=np.zeros((0, ndim), np.int64),
+        stop=np.zeros((0, ndim), np.int64),
+        mean_score=np.zeros(0, np.float32),
+        max_score=np.zeros(0, np.float32),
+        anchor=none,
+        voxel_mm=voxel_mm,
+        labels=labels,
+    )
+
+
+def _border(labels: LabelArray) -> npt.NDArray[np.bool_]:
+    border = np.zeros(labels.shape, bool)
+    for axis in range(labels.ndim):
+        ahead = [slice(None)] * labels.ndim
+        behind = [slice(None)] * labels.ndim
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        differs = labels[tuple(ahead)] != labels[tuple(behind)]
+        border[tuple(ahead)] |= differs
+        border[tuple(behind)] |= differs
+    return border
