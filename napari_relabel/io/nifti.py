@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from napari_relabel.io.raw import Raw
 #: Spatial part of xyzt_units to mm; files without units mean mm.
 _UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _GZIP_LEVEL = 6
+#: Deflate cannot shrink anything further than 1032 to 1.
+_GZIP_LIMIT = 1040
 _ERRORS = (
     ImageFileError,
     HeaderDataError,
@@ -54,9 +57,16 @@ def read(path: Path) -> Raw:
     image = _load(path)
     header = image.header
     # From the proxy: nibabel clears slope, intercept and offset in the header that it hands out.
-    slope, inter = image.dataobj.slope, image.dataobj.inter
+    proxy = image.dataobj
+    slope, inter = proxy.slope, proxy.inter
+    needed = proxy.offset + math.prod(int(n) for n in proxy.shape) * proxy.dtype.itemsize
+    if needed > path.stat().st_size * (_GZIP_LIMIT if _gzipped(path) else 1):
+        raise InputError(
+            f"{path} is damaged or truncated (its header promises {needed} bytes): "
+            "copy it again from its source"
+        )
     try:
-        array = np.asanyarray(image.dataobj.get_unscaled())
+        array = np.asanyarray(proxy.get_unscaled())
     except _ERRORS as error:
         raise InputError(
             f"{path} is damaged or truncated ({error}): copy it again from its source"

@@ -40,7 +40,11 @@ def read(path: Path) -> Raw:
     InputError
         If it cannot be decoded, is animated, or holds 16-bit colours.
     """
-    image = _open(path)
+    with _open(path) as image:
+        return _read(path, image)
+
+
+def _read(path: Path, image: Image.Image) -> Raw:
     bits = 8
     if image.format == "PNG":
         layout = png.layout(path)
@@ -91,17 +95,14 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     array : ndarray
         As `read` gives it for `like`.
     """
-    image = _open(like)
-    if image.format == "PNG":
-        png.write(path, like, array)
-        return
-    if image.format != "BMP":
-        raise InputError(f"{path} cannot be written as {image.format}, which changes label values")
-    content = Image.fromarray(array.astype(bool) if image.mode == "1" else array)
-    if image.mode == "P":
-        content = content.copy()
-        content.putpalette(image.getpalette("RGB") or [])
-    content.save(path, format="BMP", dpi=image.info.get("dpi", (0, 0)))
+    with _open(like) as image:
+        if image.format == "PNG":
+            png.write(path, like, array)
+            return
+        content = Image.fromarray(array.astype(bool) if image.mode == "1" else array)
+        if image.mode == "P":
+            content.putpalette(image.getpalette("RGB") or [])
+        content.save(path, format="BMP", dpi=image.info.get("dpi", (0, 0)))
 
 
 def _open(path: Path) -> Image.Image:

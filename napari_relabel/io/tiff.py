@@ -21,8 +21,10 @@ _ERRORS = (
     tifffile.TiffFileError,
     OSError,
     ValueError,
-    KeyError,
-    IndexError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
     TypeError,
     RuntimeError,
     MemoryError,
@@ -32,6 +34,9 @@ _ERRORS = (
 _LOSSLESS = frozenset(
     "NONE LZW DEFLATE ADOBE_DEFLATE PACKBITS ZSTD LZMA CCITTRLE CCITTFAX3 CCITTFAX4".split()
 )
+#: Compressions that cannot shrink anything further than about 1400 to 1.
+_BOUNDED = frozenset(["NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS"])
+_BOUND = 1400
 _UNIT_MM = {
     "m": 1e3,
     "meter": 1e3,
@@ -101,6 +106,12 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
     if series.is_multifile:
         raise InputError(f"{path} spreads its pixels over several files: save them as one")
     page = series.keyframe
+    compression = tifffile.COMPRESSION(page.compression).name
+    if compression in _BOUNDED and series.nbytes > path.stat().st_size * _BOUND:
+        raise InputError(
+            f"{path} is damaged or truncated (its tags promise {series.nbytes} bytes): "
+            "copy it again from its source"
+        )
     array = series.asarray()
     dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
     stacked = [a for a, name in enumerate(series.axes) if name not in "YXCS"]
@@ -113,7 +124,6 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
         palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
     bits = page.bitspersample
     fixed = ""
-    compression = tifffile.COMPRESSION(page.compression).name
     if compression not in _LOSSLESS:
         fixed = f"{compression} compression changes pixel values"
     elif len(series.levels) > 1:
