@@ -16,16 +16,16 @@ from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.proposals import Region
 from napari_relabel.core.rules import Candidates, RuleOptions, check_delta
 from napari_relabel.io.volume import ImageVolume, LabelVolume
-from napari_relabel.review.chain import Action, load_changes, read_actions, read_chain
+from napari_relabel.review.chain import Action, read_actions, read_chain
 from napari_relabel.review.changes import Mask
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
-from napari_relabel.review.history import check_base, rebuild
-from napari_relabel.review.journal import JournalWriter
+from napari_relabel.review.history import restore
+from napari_relabel.review.journal import Context, JournalWriter
 from napari_relabel.review.opencase import OpenCase
+from napari_relabel.review.queue import CaseStatus, follow, statuses
 from napari_relabel.review.records import options_from_json, options_to_json
 from napari_relabel.review.snapshot import Snapshot
-from napari_relabel.review.state import CaseState
 from napari_relabel.review.worklist import RegionInputs, RegionResult
 
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
@@ -48,31 +48,28 @@ class ReviewBrowser:
         reviewer: str | None = None,
         case_id: str | None = None,
         defer_regions: bool = False,
+        automatic: bool = False,
     ) -> None:
         self.folder = folder if isinstance(folder, ReviewFolder) else ReviewFolder.open(folder)
         self.reviewer = reviewer or getpass.getuser()
         if not self.folder.cases:
             raise ReviewError(f"{self.folder.path} has no cases: add some first")
-        self._defer = defer_regions
+        self._defer, self._automatic = defer_regions, automatic
         self._chain = read_chain(self.folder.journals, self.reviewer)
         self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
-        resume = self._chain.resume or {}
+        self._statuses = statuses(self._chain.actions)
+        self._resume = dict(self._chain.resume or {})
         self._wanted = self.folder.options
-        if "options" in resume:
-            self._wanted = options_from_json(resume["options"])
-        self._min_size = int(resume.get("min_size", 1))
-        self._view: dict[str, Any] = resume.get("view", {})
-        # The delta in use and the score that it is a value of: it is carried to the next case
-        # where the score is the same.
-        self._delta: tuple[str, float] | None = None
-        if "delta" in resume:
-            self._delta = (resume["score"], resume["delta"])
+        if "options" in self._resume:
+            self._wanted = options_from_json(self._resume["options"])
+        self._min_size = int(self._resume.get("min_size", 1))
         self._image: ImageVolume | None = None
-        known = resume.get("case") in self.case_ids
-        self._case = self._load(case_id or (resume["case"] if known else self.case_ids[0]))
-        if self.case_id == resume.get("case"):
-            self._case.worklist.skipped = list(resume["skipped"])
-            self._case.worklist.anchor = resume["anchor"]
+        last = self._resume.get("case")
+        first = last if last in self.case_ids else self.case_ids[0]
+        self._case = self._load(case_id or first)
+        if self.case_id == last:
+            self._case.worklist.skipped = list(self._resume["skipped"])
+            self._case.worklist.anchor = self._resume["anchor"]
 
     # -- the cases ------------------------------------------------------------------------------
 
@@ -165,9 +162,12 @@ class ReviewBrowser:
         if options == self._case.options:
             return
         found = self._case.evaluate(options)
+        delta = self._carried(found)
+        if delta is None and found is not None:
+            delta = found.default_delta
+        self._remember(options=options_to_json(options), **_delta_state(found, delta))
         self._wanted = options
-        self._case.adopt_rule(options, found, self._carried(found), self._min_size)
-        self._remember()
+        self._case.adopt_rule(options, found, delta, self._min_size)
         self.options_changed.emit()
         self.cursor_changed.emit()
 
@@ -175,8 +175,8 @@ class ReviewBrowser:
         """Take another delta; ValueError unless it is a number >= 0."""
         check_delta(delta)
         if delta != self._case.delta:
+            self._remember(**_delta_state(self._case.candidates, delta))
             self._case.set_delta(delta)
-            self._remember()
             self.options_changed.emit()
             self.cursor_changed.emit()
 
@@ -185,9 +185,9 @@ class ReviewBrowser:
         if min_size < 1:
             raise ReviewError(f"the smallest region size must be at least 1, not {min_size}")
         if min_size != self._min_size:
+            self._remember(min_size=min_size)
             self._min_size = min_size
             self._case.set_min_size(min_size)
-            self._remember()
             self.options_changed.emit()
             self.cursor_changed.emit()
 
@@ -286,16 +286,26 @@ class ReviewBrowser:
     @property
     def view(self) -> dict[str, Any]:
         """What `set_cursor` was last given, in this session or the one resumed; JSON values."""
-        return dict(self._view)
+        return dict(self._resume.get("view", {}))
 
     def set_cursor(self, view: dict[str, Any]) -> None:
         """Remember the view (slice, camera, layer: JSON values) for the next session."""
-        self._view = dict(view)
-        self._remember()
+        self._remember(view=view)
 
     def close(self) -> None:
         """Write everything to the disk and let go of the journal."""
         self._journal.close()
+
+    @property
+    def queue(self) -> tuple[CaseStatus, ...]:
+        """Status, counts and expected gain of every case, in the order of the folder.
+
+        From the journals and from what was noted beside the estimates: no volume is read.
+        """
+        return tuple(
+            replace(self._statuses.get(i, CaseStatus(i)), gain=self.folder.gain(i))
+            for i in self.case_ids
+        )
 
     # -- within ---------------------------------------------------------------------------------
 
@@ -308,18 +318,22 @@ class ReviewBrowser:
 
     def _load(self, case_id: str) -> OpenCase:
         data = self.folder.load(case_id)
-        state = CaseState(data.labels.indices, data.labels.n_classes)
-        actions = [a for a in self._actions() if a.case_id == case_id]
-        check_base(data.labels, actions)
-        history = rebuild(state, actions, load_changes(actions))
+        state, history = restore(data.labels, self._actions(case_id))
         case = OpenCase(case_id, data.labels, data.estimate, state, history, defer=self._defer)
         self._propose(case)
         return case
 
-    def _actions(self) -> tuple[Action, ...]:
+    def _actions(self, case_id: str) -> list[Action]:
         # Those of this session are read back from its own file; what another session of the same
         # reviewer does meanwhile is merged when the next one starts.
-        return self._chain.actions + read_actions(self._journal.path)
+        every = (*self._chain.actions, *read_actions(self._journal.path))
+        return [a for a in every if a.case_id == case_id]
+
+    def _noted(self, kind: str, context: Context) -> None:
+        before = self._statuses.get(context.case_id, CaseStatus(context.case_id))
+        self._statuses[context.case_id] = follow(
+            before, kind, context.open_after, context.decided_after
+        )
 
     def _propose(self, case: OpenCase) -> None:
         options = _usable(self._wanted, case.estimate)
@@ -327,30 +341,33 @@ class ReviewBrowser:
         case.adopt_rule(options, found, self._carried(found), self._min_size)
 
     def _carried(self, found: Candidates | None) -> float | None:
-        if found is None or self._delta is None or self._delta[0] != _score_key(found):
+        if found is None or self._resume.get("score") != _score_key(found):
             return None
-        return self._delta[1]
+        return float(self._resume["delta"])
 
     def _moved(self) -> None:
         self._case.touch()
         self._remember()
         self.cursor_changed.emit()
 
-    def _remember(self, case: OpenCase | None = None) -> None:
+    def _remember(self, case: OpenCase | None = None, **changes: Any) -> None:
         case = case or self._case
-        if case.candidates is not None:
-            self._delta = (_score_key(case.candidates), case.delta)
-        state: dict[str, Any] = {
+        state = {
+            **self._resume,
             "case": case.case_id,
-            "options": options_to_json(self._wanted),
-            "min_size": self._min_size,
-            "view": self._view,
             "skipped": case.worklist.skipped,
             "anchor": case.worklist.anchor,
+            **_delta_state(case.candidates, case.delta),
+            **changes,
         }
-        if self._delta is not None:
-            state["score"], state["delta"] = self._delta
         self._journal.remember(state)
+        self._resume = state
+
+
+def _delta_state(found: Candidates | None, delta: float | None) -> dict[str, Any]:
+    # The delta in use and the score that it is a value of: it is carried to the next case and the
+    # next session where the score is the same.
+    return {} if found is None else {"score": _score_key(found), "delta": delta}
 
 
 def _usable(options: RuleOptions, estimate: Estimate | None) -> RuleOptions:

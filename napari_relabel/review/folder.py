@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy.typing as npt
 
 from napari_relabel._version import __version__
 from napari_relabel.core.estimate import Estimate
@@ -16,13 +19,19 @@ from napari_relabel.io import volume
 from napari_relabel.io.atomic import write_json
 from napari_relabel.io.volume import ImageVolume, LabelVolume
 from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.finder import Finder, default_review_root
+from napari_relabel.review.layers import layer_affine, write_layer_image, write_layer_labels
+from napari_relabel.review.queue import Gain, gain
 from napari_relabel.review.records import (
     CaseData,
     CaseRecord,
     NewCase,
+    file_name,
     options_from_json,
     options_to_json,
 )
+
+__all__ = ["ReviewFolder", "default_review_root"]
 
 SCHEMA_VERSION = 1
 FILE_NAME = "review.json"
@@ -63,6 +72,7 @@ class ReviewFolder:
         self.values = values
         self.class_names = class_names
         self.options = options
+        self._gains: dict[str, Gain] = {}
 
     @classmethod
     def create(
@@ -151,6 +161,9 @@ class ReviewFolder:
 
     def add(self, cases: Iterable[NewCase]) -> None:
         """Add cases from files; all of them or, after an error, none."""
+        self._add(cases, "")
+
+    def _add(self, cases: Iterable[NewCase], note: str) -> None:
         added: list[CaseRecord] = []
         found: set[int] = set()
         for case in cases:
@@ -167,17 +180,54 @@ class ReviewFolder:
                     labels_sha256=labels.sha256,
                     image=None if case.image is None else self._relative(case.image),
                     image_sha256=None if image is None else image.sha256,
+                    note=note,
                 )
             )
             usual = labels.values
-        ids = [case.id for case in (*self.cases, *added)]
-        if len(set(ids)) < len(ids):
-            twice = next(i for i in ids if ids.count(i) > 1)
+        # File systems that ignore case would give "A" and "a" one file.
+        ids = Counter(case.id.casefold() for case in (*self.cases, *added))
+        twice = next((i for i, n in ids.items() if n > 1), None)
+        if twice is not None:
             raise ReviewError(f"two cases have the id {twice!r}: give each its own")
         values = self.values
         if added and not values:
             values = tuple(sorted(found)) if len(found) > 1 else usual
-        self._save(replace_cases=(*self.cases, *added), values=values)
+        self._save((*self.cases, *added), values)
+
+    def add_case_from_arrays(
+        self,
+        case_id: str,
+        labels: npt.NDArray[Any],
+        image: npt.NDArray[Any] | None = None,
+        *,
+        channel_axis: int | None = None,
+        scale: npt.ArrayLike | None = None,
+        translate: npt.ArrayLike | None = None,
+        affine: npt.ArrayLike | None = None,
+    ) -> None:
+        """Add a case from open layers: its arrays are stored in ``cases/`` of the folder.
+
+        Parameters
+        ----------
+        case_id : str
+            Unique in the folder.
+        labels : ndarray of integers >= 0, shape grid
+            Labels as the layer has them.
+        image : ndarray, optional
+            Image on the same grid, with or without channels.
+        channel_axis : int, optional
+            Axis of `image` that holds the channels.
+        scale, translate, affine : array of float, optional
+            Of the labels layer; taken to be mm in 3D. Exports of this case carry them, where a
+            case from a file carries the exact geometry of the file.
+        """
+        geometry = layer_affine(labels.ndim, scale, translate, affine)
+        stem = self.path / "cases" / file_name(case_id)
+        labels_path = write_layer_labels(stem, labels, geometry)
+        image_path = None
+        if image is not None:
+            image_path = write_layer_image(stem, image, channel_axis, geometry)
+        self._add([NewCase(case_id, labels_path, image_path)], "geometry from the open layer")
 
     def load(self, case_id: str, *, image: bool = False) -> CaseData:
         """Read a case.
@@ -198,12 +248,9 @@ class ReviewFolder:
         ReviewError
             If a file has changed since the case was added, or cannot be found.
         """
-        record = self.record(case_id)
-        labels = volume.read_labels(self._found(record.labels), values=self.values)
-        _check_same(labels.path, labels.sha256, record.labels_sha256)
         return CaseData(
             case_id,
-            labels,
+            self._labels(case_id),
             self.load_estimate(case_id),
             self.load_image(case_id) if image else None,
         )
@@ -223,16 +270,86 @@ class ReviewFolder:
 
     def load_estimate(self, case_id: str) -> Estimate | None:
         """Read the estimate of a case; None where there is none yet."""
-        from napari_relabel.io import estimates
+        from napari_relabel.io.estimates import load_estimate
 
         path = self.estimate_path(case_id)
-        return estimates.load_estimate(path) if path.exists() else None
+        return load_estimate(path) if path.exists() else None
 
     def set_estimate(self, case_id: str, estimate: Estimate) -> None:
-        """Store the estimate of a case; several processes may do so for different cases at once."""
-        from napari_relabel.io import estimates
+        """Store the estimate of a case; several processes may do so for different cases at once.
 
-        estimates.save_estimate(self.estimate_path(case_id), estimate)
+        Raises
+        ------
+        ReviewError
+            If it is on another grid than the labels, or of another number of classes.
+        """
+        from napari_relabel.io.estimates import save_estimate
+
+        labels = self._labels(case_id)
+        if estimate.shape != labels.grid or estimate.n_classes != labels.n_classes:
+            raise ReviewError(
+                f"the estimate of case {case_id!r} has {estimate.n_classes} classes on grid "
+                f"{estimate.shape}, but {labels.path} has {labels.n_classes} on {labels.grid}: "
+                "use a model of the same classes, on the same image"
+            )
+        path = self.estimate_path(case_id)
+        save_estimate(path, estimate)
+        write_json(path.with_suffix(".json"), asdict(gain(labels.indices, estimate)))
+        self._gains.pop(case_id, None)
+
+    def gain(self, case_id: str) -> Gain | None:
+        """What sorts the cases; None without an estimate. Reads no volumes."""
+        if case_id not in self._gains:
+            path = self.estimate_path(case_id).with_suffix(".json")
+            if not path.exists():
+                return None
+            self._gains[case_id] = Gain(**json.loads(path.read_text(encoding="utf-8")))
+        return self._gains[case_id]
+
+    def relocate(self, data: Path | str) -> int:
+        """Find the files of the cases again after they, or this folder, were moved.
+
+        Parameters
+        ----------
+        data : Path or str
+            A folder that holds the files somewhere below it, each under its old name.
+
+        Returns
+        -------
+        int
+            Files found anew. Those still in their place stay as they are.
+
+        Raises
+        ------
+        ReviewError
+            If a file is missing and none of its name below `data` has its content; nothing
+            changes, then.
+        """
+        finder = Finder(Path(data))
+        cases = []
+        for case in self.cases:
+            labels = self._moved(case.labels, case.labels_sha256, finder)
+            image = case.image
+            if image is not None and case.image_sha256 is not None:
+                image = self._moved(image, case.image_sha256, finder)
+            cases.append(replace(case, labels=labels, image=image))
+        count = sum(
+            (new.labels != old.labels) + (new.image != old.image)
+            for new, old in zip(cases, self.cases, strict=True)
+        )
+        self._save(tuple(cases), self.values)
+        return count
+
+    def _moved(self, name: str, sha256: str, finder: Finder) -> str:
+        if (self.path / name).exists():
+            return name
+        return self._relative(finder.find(Path(name).name, sha256))
+
+    def _labels(self, case_id: str) -> LabelVolume:
+        record = self.record(case_id)
+        labels = volume.read_labels(self._found(record.labels), values=self.values)
+        _check_same(labels.path, labels.sha256, record.labels_sha256)
+        return labels
 
     def _relative(self, file: Path) -> str:
         try:
@@ -249,17 +366,17 @@ class ReviewFolder:
             )
         return path
 
-    def _save(self, *, replace_cases: tuple[CaseRecord, ...], values: tuple[int, ...]) -> None:
+    def _save(self, cases: tuple[CaseRecord, ...], values: tuple[int, ...]) -> None:
         content: dict[str, Any] = {
             "schema": SCHEMA_VERSION,
             "version": __version__,
             "values": list(values),
             "class_names": {str(value): name for value, name in self.class_names.items()},
             "options": options_to_json(self.options),
-            "cases": [asdict(case) for case in replace_cases],
+            "cases": [asdict(case) for case in cases],
         }
         write_json(self.path / FILE_NAME, content)
-        self.cases, self.values = replace_cases, values
+        self.cases, self.values = cases, values
 
 
 def _present(labels: LabelVolume) -> tuple[int, ...]:

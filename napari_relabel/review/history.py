@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from napari_relabel.io.volume import LabelVolume
-from napari_relabel.review.chain import Action
+from napari_relabel.review.chain import Action, load_changes
 from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.state import CaseState
@@ -61,6 +61,21 @@ def _take(steps: list[Step], step: Step) -> None:
         if steps[i].id == step.id:
             del steps[i]
             return
+
+
+def restore(labels: LabelVolume, actions: Sequence[Action]) -> tuple[CaseState, History]:
+    """Decisions about a case from its given labels and a reviewer's actions on it, in order.
+
+    Raises
+    ------
+    ReviewError
+        If an action was about other given labels.
+    JournalError
+        If a journal is damaged.
+    """
+    check_base(labels, actions)
+    state = CaseState(labels.indices, labels.n_classes)
+    return state, rebuild(state, actions, load_changes(actions))
 
 
 def check_base(labels: LabelVolume, actions: Iterable[Action]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io.volume import ImageVolume, LabelVolume
-from napari_relabel.review.journal import slug
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,11 @@ class NewCase:
         File of the given labels.
     image : Path, optional
         File of the image.
-    uncertainty : Path, optional
-        Uncertainty or foreground probability map made elsewhere, used as the estimate.
     """
 
     id: str
     labels: Path
     image: Path | None = None
-    uncertainty: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,7 @@ class CaseRecord:
     @property
     def file_name(self) -> str:
         """The id as a file name without suffix."""
-        safe = slug(self.id)
-        if safe == self.id:
-            return safe
-        return f"{safe}-{hashlib.sha256(self.id.encode()).hexdigest()[:8]}"
+        return file_name(self.id)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +82,14 @@ class CaseData:
     labels: LabelVolume
     estimate: Estimate | None
     image: ImageVolume | None
+
+
+def file_name(case_id: str) -> str:
+    """A case id as a file name: itself where it is one, else with a hash to keep it unique."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", case_id).strip(".")[:80]
+    if safe == case_id:
+        return safe
+    return f"{safe}-{hashlib.sha256(case_id.encode()).hexdigest()[:8]}"
 
 
 def options_to_json(options: RuleOptions) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,6 +33,8 @@ class ReviewSession(ReviewBrowser):
     defer_regions : bool
         Leave the labelling of large volumes (over 2 million voxels) to the caller: see
         `region_inputs`. By default it is done when `snapshot` or `current` is next asked for.
+    automatic : bool
+        Record every action as made without a person.
 
     Raises
     ------
@@ -49,7 +54,7 @@ class ReviewSession(ReviewBrowser):
     cursor_changed : Signal()
         `current`, the skipped regions or the table of regions changed.
     status_changed : Signal()
-        The case was approved or no longer is.
+        Counts or approval of the case changed: the queue shows something else.
     estimate_changed : Signal()
         The open case has another estimate.
     """
@@ -153,9 +158,11 @@ class ReviewSession(ReviewBrowser):
             return False
         step = history.done[-1]
         effect = self._case.state.backward(step.change)
-        self._journal.append("undo", self._case.context(effect), target=step.id)
+        self._write("undo", effect, target=step.id)
         history.undid(step)
-        self._apply(step.change, effect)
+        self._case.commit(effect, step.change.kind)
+        self._case.go_to(step.change)
+        self._signal(step.change)
         return True
 
     def redo(self) -> bool:
@@ -165,9 +172,11 @@ class ReviewSession(ReviewBrowser):
             return False
         step = history.undone[-1]
         effect = self._case.state.forward(step.change)
-        self._journal.append("redo", self._case.context(effect), target=step.id)
+        self._write("redo", effect, target=step.id)
         history.redid(step)
-        self._apply(step.change, effect)
+        self._case.commit(effect, step.change.kind)
+        self._case.advance(None)
+        self._signal(step.change)
         return True
 
     # -- approval -------------------------------------------------------------------------------
@@ -190,7 +199,7 @@ class ReviewSession(ReviewBrowser):
     def _set_approved(self, approved: bool) -> None:
         if approved == self.is_approved:
             return
-        self._journal.append("approve" if approved else "unapprove", self._case.context(None))
+        self._write("approve" if approved else "unapprove", None)
         self._journal.sync()
         self._case.history.approved = approved
         self._case.touch()
@@ -222,31 +231,44 @@ class ReviewSession(ReviewBrowser):
 
     def _cropped(self, mask: npt.ArrayLike, box: Box | None) -> tuple[Mask, Box] | None:
         grid = self._case.state.given.shape
-        full = whole(grid)
-        box = full if box is None else box
+        box = whole(grid) if box is None else box
         if len(box) != len(grid):
             raise ReviewError(f"the box has {len(box)} axes, the case has {len(grid)}")
-        inside = tuple(slice(*s.indices(n)) for s, n in zip(box, grid, strict=True))
-        shape = tuple(max(s.stop - s.start, 0) for s in inside)
+        for s, n in zip(box, grid, strict=True):
+            if not 0 <= s.start <= s.stop <= n or s.step not in (None, 1):
+                raise ReviewError(f"the box {box} is not within the grid {grid}: clip it first")
         values = np.asarray(mask, np.bool_)
-        if values.ndim == 0:
-            return (np.broadcast_to(values, shape), inside) if values and all(shape) else None
-        return crop(np.broadcast_to(values, shape), inside)
+        inside = np.broadcast_to(values, tuple(s.stop - s.start for s in box))
+        return crop(inside, box)
 
     def _do(self, change: Change | None, region_id: int | None = None) -> int:
         if change is None:
             return 0
         effect = self._case.state.forward(change)
-        action = self._journal.append(change.kind, self._case.context(effect), change=change)
-        withdrawn = self.is_approved
+        action = self._write(change.kind, effect, change=change)
         self._case.history.did(Step(action, change))
-        self._apply(change, effect, region_id)
-        if withdrawn:
-            self.status_changed.emit()
-        return change.voxels
-
-    def _apply(self, change: Change, effect: Effect, region_id: int | None = None) -> None:
         self._case.commit(effect, change.kind)
         self._case.advance(region_id)
+        self._signal(change)
+        return change.voxels
+
+    def _write(
+        self,
+        kind: str,
+        effect: Effect | None,
+        *,
+        change: Change | None = None,
+        target: str | None = None,
+        note: Mapping[str, Any] | None = None,
+    ) -> str:
+        context = self._case.context(effect)
+        if self._automatic:
+            note = {**(note or {}), "automatic": True}
+        action = self._journal.append(kind, context, change=change, target=target, note=note)
+        self._noted(kind, context)
+        return action
+
+    def _signal(self, change: Change) -> None:
         self.decisions_changed.emit(change.box)
         self.cursor_changed.emit()
+        self.status_changed.emit()

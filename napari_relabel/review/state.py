@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.rules import Transition
@@ -21,6 +22,8 @@ from napari_relabel.review.changes import (
     pack_bits,
     pack_labels,
 )
+
+Counts = npt.NDArray[np.int64]
 
 
 class Effect(NamedTuple):
@@ -87,10 +90,7 @@ class CaseState:
         The mean over the classes other than background that either of them has; 1 where neither
         has any.
         """
-        both = np.diag(self.confusion)[1:]
-        sizes = self.confusion.sum(axis=0)[1:] + self.confusion.sum(axis=1)[1:]
-        present = sizes > 0
-        return float((2 * both[present] / sizes[present]).mean()) if present.any() else 1.0
+        return mean_dice(self.confusion)
 
     def free(self, box: Box) -> Mask:
         """Voxels of a box that are neither decided nor locked."""
@@ -178,8 +178,8 @@ class CaseState:
         decisions = effect.decisions_after
         stays = (decisions == UNDECIDED) | (decisions == REJECTED)
         corrected = np.where(stays, given, effect.wanted_after)
-        self._confuse(given, self.corrected[box][mask], -1)
-        self._confuse(given, corrected, +1)
+        self.confusion += confusion(given, corrected, self.n_classes)
+        self.confusion -= confusion(given, self.corrected[box][mask], self.n_classes)
         self.counts += np.bincount(decisions, minlength=4)
         self.counts -= np.bincount(effect.decisions_before, minlength=4)
         self.n_locked += int(effect.locked_after.sum()) - int(effect.locked_before.sum())
@@ -205,9 +205,8 @@ class CaseState:
         return self.free(box)
 
     def _transitions(self, given: LabelArray, wanted: LabelArray) -> dict[Transition, int]:
-        k = self.n_classes
-        pairs = np.bincount(given.astype(np.intp) * k + wanted, minlength=k * k)
-        return {(int(i) // k, int(i) % k): int(pairs[i]) for i in np.flatnonzero(pairs)}
+        pairs = confusion(given, wanted, self.n_classes)
+        return {(int(a), int(b)): int(pairs[a, b]) for a, b in np.argwhere(pairs)}
 
     def _as_is(self, change: Change) -> Effect:
         box, mask = change.box, change.mask
@@ -215,7 +214,17 @@ class CaseState:
         wanted = self.wanted[box][mask]
         return Effect(box, mask, decisions, decisions, wanted, locked, locked)
 
-    def _confuse(self, given: LabelArray, corrected: LabelArray, sign: int) -> None:
-        k = self.n_classes
-        pairs = np.bincount(given.astype(np.intp) * k + corrected, minlength=k * k)
-        self.confusion += sign * pairs.reshape(k, k)
+
+def confusion(first: LabelArray, second: LabelArray, n_classes: int) -> Counts:
+    """Voxels per class in the first (rows) and second (columns) labels, shape (K, K)."""
+    pairs = first.astype(np.int32) * n_classes + second
+    counts = np.bincount(pairs.reshape(-1), minlength=n_classes * n_classes)
+    return counts.reshape(n_classes, n_classes)
+
+
+def mean_dice(pairs: Counts) -> float:
+    """Dice from `confusion`: mean over the classes other than background that occur, else 1."""
+    both = np.diag(pairs)[1:]
+    sizes = pairs.sum(axis=0)[1:] + pairs.sum(axis=1)[1:]
+    present = sizes > 0
+    return float((2 * both[present] / sizes[present]).mean()) if present.any() else 1.0

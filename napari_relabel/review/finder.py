@@ -1,0 +1,42 @@
+"""Where the files of a review are: the default place of REVIEW folders, and files that moved."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from napari_relabel.io.hashing import file_sha256
+from napari_relabel.review.errors import ReviewError
+
+
+def default_review_root() -> Path:
+    """Folder for the reviews of layers that belong to no data set, in the user's data folder."""
+    return user_data_path("napari-relabel", appauthor=False) / "reviews"
+
+
+class Finder:
+    """Files below a folder by name and content.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise ReviewError(f"{root} is not a folder: name the one that the files are in now")
+        self.root = root
+        self._named: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted(root.rglob("*")):
+            self._named[path.name].append(path)
+
+    def find(self, name: str, sha256: str) -> Path:
+        """The file of a name with a SHA-256; ReviewError where there is none."""
+        for path in self._named[name]:
+            if path.is_file() and file_sha256(path) == sha256:
+                return path
+        same = "a file of that name has other content" if self._named[name] else "no such file"
+        raise ReviewError(f"{name} was not found below {self.root} ({same}): name another folder")

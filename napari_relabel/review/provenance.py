@@ -1,0 +1,111 @@
+"""What is recorded beside an exported mask: who decided what, when, and on which evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from napari_relabel._version import __version__
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.rules import Transition
+from napari_relabel.io.volume import LabelVolume
+from napari_relabel.review.chain import Action
+from napari_relabel.review.changes import ACCEPTED, EDITED, REJECTED
+from napari_relabel.review.history import History
+from napari_relabel.review.records import CaseRecord
+from napari_relabel.review.state import CaseState
+
+
+def indices_sha256(indices: LabelArray) -> str:
+    """SHA-256 of class indices in C order, 64 hexadecimal digits: one mask, one hash."""
+    return hashlib.sha256(np.ascontiguousarray(indices).data).hexdigest()
+
+
+def sidecar(
+    record: CaseRecord,
+    labels: LabelVolume,
+    state: CaseState,
+    history: History,
+    actions: Sequence[Action],
+    reviewer: str,
+) -> dict[str, Any]:
+    """The provenance of one corrected mask as JSON values.
+
+    Parameters
+    ----------
+    record : CaseRecord
+        The case.
+    labels : LabelVolume
+        Given labels.
+    state, history
+        Decisions and their history.
+    actions : sequence of Action
+        All actions of the reviewer on this case, in order.
+    reviewer : str
+        Who.
+
+    Returns
+    -------
+    dict
+        ``settings`` lists every combination of rule, options, delta, kind of U, method and model
+        under which decisions were made that still stand. Transitions are written ``"a>b"`` in
+        label values as stored in the file.
+    """
+    standing = {step.id for step in history.done}
+    counted = {
+        name: _named(state.transition_counts(decision), labels.values)
+        for name, decision in (("accepted", ACCEPTED), ("rejected", REJECTED), ("edited", EDITED))
+    }
+    return {
+        "tool": "napari-relabel",
+        "version": __version__,
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+        "case": record.id,
+        "reviewer": reviewer,
+        "approved": history.approved,
+        "automatic": any(_automatic(a) for a in actions if a.id in standing),
+        "given": {"file": labels.path.name, "sha256": labels.sha256, "note": record.note},
+        "mask_sha256": indices_sha256(state.corrected),
+        "settings": _settings([a for a in actions if a.id in standing]),
+        "actions": len(standing),
+        "last_action": actions[-1].id if actions else None,
+        "voxels": {**counted, "undecided": int(state.counts[0]), "locked": state.n_locked},
+        "open_proposed_voxels": actions[-1].open_after if actions else None,
+        "dice_to_given": state.dice_to_given,
+    }
+
+
+def _automatic(action: Action) -> bool:
+    return bool(action.note and json.loads(action.note).get("automatic"))
+
+
+def _named(counts: dict[Transition, int], values: tuple[int, ...]) -> dict[str, int]:
+    return {f"{values[a]}>{values[b]}": n for (a, b), n in counts.items()}
+
+
+def _settings(actions: Sequence[Action]) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for a in actions:
+        key = (a.kind, a.options, a.delta, a.method, a.model_hash)
+        entry = found.setdefault(
+            key,
+            {
+                "kind": a.kind,
+                "rule": a.rule,
+                "options": None if a.options is None else json.loads(a.options),
+                "delta": a.delta,
+                "uncertainty": a.uncertainty,
+                "method": a.method,
+                "model_hash": a.model_hash,
+                "actions": 0,
+                "first": a.time,
+            },
+        )
+        entry["actions"] += 1
+        entry["last"] = a.time
+    return list(found.values())

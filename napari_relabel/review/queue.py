@@ -1,0 +1,113 @@
+"""The list of cases: how far each is, and what a reviewer would gain from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.estimate import Estimate
+from napari_relabel.review.chain import Action
+
+Status = Literal["new", "open", "approved"]
+
+#: Share of the voxels with the highest uncertainty whose mean is `Gain.top`.
+TOP_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What sorts the cases of a review: a plain sum of U would rank by image size.
+
+    Parameters
+    ----------
+    expected_wrong : float or None
+        Expected number of voxels whose given label is wrong, ``sum(1 - p_mean[label])``. None
+        without probabilities.
+    mean, top, maximum : float
+        Total uncertainty: mean over all voxels, mean over the highest hundredth, and highest.
+    """
+
+    expected_wrong: float | None
+    mean: float
+    top: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class CaseStatus:
+    """A case in the list.
+
+    Parameters
+    ----------
+    case_id : str
+        The case.
+    status : {"new", "open", "approved"}
+        New: nothing was done yet. Approved: until the next change of a voxel.
+    open_voxels : int or None
+        Open proposed voxels after the last action; None for a new case.
+    decided_voxels : int
+        Voxels accepted, rejected or edited.
+    gain : Gain or None
+        None without an estimate.
+    """
+
+    case_id: str
+    status: Status = "new"
+    open_voxels: int | None = None
+    decided_voxels: int = 0
+    gain: Gain | None = None
+
+
+def gain(given: LabelArray, estimate: Estimate) -> Gain:
+    """What a reviewer would gain from a case.
+
+    Parameters
+    ----------
+    given : ndarray, shape grid, uint8
+        Given labels.
+    estimate : Estimate
+        Of the same grid.
+
+    Returns
+    -------
+    Gain
+    """
+    u = estimate.uncertainty("total").reshape(-1)
+    count = max(1, round(TOP_SHARE * u.size))
+    top = np.partition(u, u.size - count)[u.size - count :]
+    wrong = None
+    if estimate.mean is not None:
+        right = sum(float(p[given == k].sum(dtype=np.float64)) for k, p in enumerate(estimate.mean))
+        wrong = given.size - right
+    return Gain(
+        expected_wrong=wrong,
+        mean=float(u.mean(dtype=np.float64)),
+        top=float(top.mean(dtype=np.float64)),
+        maximum=float(u.max()),
+    )
+
+
+def follow(
+    before: CaseStatus, kind: str, open_after: int | None, decided_after: int | None
+) -> CaseStatus:
+    """Status of a case after an action of some kind on it, with the counts that it left."""
+    if kind == "export":
+        return before
+    status: Status = "approved" if kind == "approve" else "open"
+    return replace(before, status=status, open_voxels=open_after, decided_voxels=decided_after or 0)
+
+
+def statuses(actions: Iterable[Action]) -> dict[str, CaseStatus]:
+    """Status of every case that was acted on, from the actions of one reviewer in order."""
+    found: dict[str, CaseStatus] = {}
+    for action in actions:
+        if action.case_id is not None:
+            before = found.get(action.case_id, CaseStatus(action.case_id))
+            found[action.case_id] = follow(
+                before, action.kind, action.open_after, action.decided_after
+            )
+    return found
