@@ -16,7 +16,9 @@ _WRITER_TAGS = frozenset(
     {*range(256, 260), 262, 266, 270, 273, *range(277, 280), *range(282, 285), 296, 305, 306}
     | {317, 320, *range(322, 326), 338, 339}
 )
-#: Those of them that must read back the same: description, resolution, software, date, colours.
+#: SubIFDs, Exif, GPS and Interoperability: places in the old file, which a new one lacks.
+_POINTERS = frozenset([330, 34665, 34853, 40965])
+#: Those of the writer's that must read back the same: description, resolution, software, date, colours.
 _KEPT_TAGS = (258, 262, 270, 277, 282, 283, 296, 305, 306, 320)
 
 
@@ -83,8 +85,8 @@ def _encode(path: Path, tif: tifffile.TiffFile, array: npt.NDArray[Any]) -> None
     page = tif.pages.first
     tags = page.tags
 
-    def text(code: int) -> Any:
-        return tags[code].value if code in tags else None
+    def text(code: int) -> bytes | None:
+        return _bytes(tif, tags[code]) if code in tags else None
 
     settings: dict[str, Any] = {
         "photometric": page.photometric,
@@ -96,13 +98,13 @@ def _encode(path: Path, tif: tifffile.TiffFile, array: npt.NDArray[Any]) -> None
         "resolutionunit": page.resolutionunit if 296 in tags else None,
         "description": text(270),
         "software": text(305) or False,
-        "datetime": text(306),
+        "datetime": tags[306].value if 306 in tags else None,
         "colormap": page.colormap,
         "metadata": None,
         "extratags": [
-            (tag.code, int(tag.dtype), tag.count, tag.value, True)
+            (tag.code, int(tag.dtype), tag.count, _bytes(tif, tag), True)
             for tag in tags
-            if tag.code not in _WRITER_TAGS
+            if tag.code not in _WRITER_TAGS | _POINTERS
         ],
     }
     compressions = [page.compression, tifffile.COMPRESSION.ADOBE_DEFLATE]
@@ -119,6 +121,13 @@ def _encode(path: Path, tif: tifffile.TiffFile, array: npt.NDArray[Any]) -> None
     _compare(path, tif)
 
 
+def _bytes(tif: tifffile.TiffFile, tag: tifffile.TiffTag) -> bytes:
+    """The stored value, byte for byte: decoded ones (ImageJ's) cannot be packed again."""
+    tif.filehandle.seek(tag.valueoffset)
+    value = bytes(tif.filehandle.read(tag.valuebytecount))
+    return value.rstrip(b"\0") if tag.dtype == tifffile.DATATYPE.ASCII else value
+
+
 def _compare(path: Path, tif: tifffile.TiffFile) -> None:
     old = tif.pages.first.tags
     with tifffile.TiffFile(path) as written:
@@ -127,7 +136,7 @@ def _compare(path: Path, tif: tifffile.TiffFile) -> None:
             tag.name
             for tag in old
             if (tag.code in _KEPT_TAGS or tag.code not in _WRITER_TAGS)
-            and (tag.code not in new or new[tag.code].value != tag.value)
+            and (tag.code not in new or _bytes(written, new[tag.code]) != _bytes(tif, tag))
         ]
         if written.series[0].axes != tif.series[0].axes:
             lost.append(f"axes {tif.series[0].axes}")
