@@ -16,9 +16,7 @@ _WRITER_TAGS = frozenset(
     {*range(256, 260), 262, 266, 270, 273, *range(277, 280), *range(282, 285), 296, 305, 306}
     | {317, 320, *range(322, 326), 338, 339}
 )
-#: SubIFDs, Exif, GPS and Interoperability: places in the old file, which a new one lacks.
-_POINTERS = frozenset([330, 34665, 34853, 40965])
-#: Those of the writer's that must read back the same: description, resolution, software, date, colours.
+#: The writer's that must read back the same: description, resolution, software, date, colours.
 _KEPT_TAGS = (258, 262, 270, 277, 282, 283, 296, 305, 306, 320)
 
 
@@ -104,7 +102,7 @@ def _encode(path: Path, tif: tifffile.TiffFile, array: npt.NDArray[Any]) -> None
         "extratags": [
             (tag.code, int(tag.dtype), tag.count, _bytes(tif, tag), True)
             for tag in tags
-            if tag.code not in _WRITER_TAGS | _POINTERS
+            if tag.code not in _WRITER_TAGS
         ],
     }
     compressions = [page.compression, tifffile.COMPRESSION.ADOBE_DEFLATE]
