@@ -1,0 +1,163 @@
+"""The network in training: one epoch at a time, the same bits from the same options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.models.unet import RelabelUNet, UNetConfig
+from napari_relabel.training.cases import Cases
+from napari_relabel.training.losses import make_loss
+from napari_relabel.training.options import TrainOptions
+from napari_relabel.training.windows import epoch_batches, make_batch
+
+
+class Step(NamedTuple):
+    """One training step: its number in the epoch from 1, steps in the epoch, and its loss."""
+
+    number: int
+    total: int
+    loss: float
+
+
+class Trainer:
+    """A network, its optimizer and what it is taught.
+
+    Every random number comes from (seed, epoch, step), so nothing but weights and optimizer has to
+    be saved to go on as if never interrupted. The caller's own random state is left alone.
+
+    Parameters
+    ----------
+    cases : Cases
+        In memory.
+    options : TrainOptions
+        What decides the run.
+
+    Attributes
+    ----------
+    labels : list of ndarray, uint8
+        What each training case is taught from the next epoch on, on the working grid. It starts as
+        given; between epochs a correction may replace entries.
+    epoch : int
+        Epochs finished.
+    """
+
+    def __init__(self, cases: Cases, options: TrainOptions) -> None:
+        self.cases = cases
+        self.options = options
+        self.labels: list[LabelArray] = [case.given for case in cases.train]
+        self.epoch = 0
+        config = UNetConfig(
+            spatial_dims=options.spatial_dims,
+            in_channels=cases.channels,
+            out_channels=1 if cases.n_classes == 2 else cases.n_classes,
+            features=options.features,
+            dropout=options.dropout,
+        )
+        with _seeded(options.seed, 3):
+            self.network = RelabelUNet(config)
+        self._layout = torch.channels_last if options.spatial_dims == 2 else torch.contiguous_format
+        self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
+        self._loss = make_loss(
+            options.loss, config.out_channels, over_batch=options.working.patch is not None
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps in an epoch."""
+        windows = len(self.cases.train) * self.options.windows_per_case
+        return -(-windows // self.options.batch_size)
+
+    def run_epoch(self) -> Generator[Step, None, float]:
+        """Train for one epoch.
+
+        Yields
+        ------
+        Step
+            After every step. Closing the generator leaves a half-trained epoch behind: load the
+            last saved state before going on.
+
+        Returns
+        -------
+        float
+            Mean loss per window.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is no longer finite.
+        """
+        epoch = self.epoch + 1
+        options = self.options
+        self.network.train()
+        losses: list[float] = []
+        batches = epoch_batches(len(self.cases.train), options, epoch)
+        for step, chosen in enumerate(batches):
+            rng = np.random.default_rng([options.seed, 4, epoch, step])
+            images, targets = make_batch(
+                [self.cases.train[i] for i in chosen],
+                [self.labels[i] for i in chosen],
+                options,
+                rng,
+            )
+            self._set_learning_rate((epoch - 1) * len(batches) + step)
+            with _seeded(options.seed, 5, epoch, step):
+                loss = self._step(images, targets)
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss became {loss} in epoch {epoch}, step {step + 1}: lower the "
+                    f"learning rate ({options.learning_rate})"
+                )
+            losses.append(loss * len(chosen))
+            yield Step(step + 1, len(batches), loss)
+        self.epoch = epoch
+        return math.fsum(losses) / sum(len(chosen) for chosen in batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes in training, for ``torch.save``."""
+        return {
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+
+    def _step(self, images: Tensor, targets: Tensor) -> float:
+        self.optimizer.zero_grad(set_to_none=True)
+        images = images.contiguous(memory_format=self._layout)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.bfloat16):
+            logits = self.network(images)
+        loss = self._loss(logits.float(), targets)
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _set_learning_rate(self, done: int) -> None:
+        rate = self.options.learning_rate
+        if self.options.schedule == "cosine":
+            rate *= (
+                1 + math.cos(math.pi * done / (self.steps_per_epoch * self.options.epochs))
+            ) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+
+@contextmanager
+def _seeded(*entropy: int) -> Iterator[None]:
+    seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed >> 1))
+        yield
