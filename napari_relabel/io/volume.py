@@ -183,7 +183,7 @@ def read_image(path: Path | str) -> ImageVolume:
         If the file is missing, damaged, of another type, or holds NaN or infinite values.
     """
     path = check_file(path)
-    raw = _read(path)
+    raw = read_raw(path)
     data = raw.array
     if raw.palette is not None:
         if int(data.max()) >= len(raw.palette):
@@ -242,7 +242,7 @@ def read_labels(path: Path | str, values: tuple[int, ...] | None = None) -> Labe
         values, or values outside `values`.
     """
     path = check_file(path)
-    raw = _read(path)
+    raw = read_raw(path)
     coded = decode(raw, path, values)
     return LabelVolume(
         indices=coded.indices,
@@ -322,7 +322,8 @@ def _format(path: Path) -> Format:
         ) from None
 
 
-def _read(path: Path) -> Raw:
+def read_raw(path: Path) -> Raw:
+    """The stored array of any supported file; InputError unless it is 2D or 3D and not empty."""
     raw = _format(path).read(path)
     if raw.array.size == 0 or len(raw.grid) not in (2, 3):
         raise InputError(f"{path} has shape {raw.array.shape}: a 2D or 3D file is needed")
