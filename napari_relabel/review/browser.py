@@ -351,17 +351,18 @@ class ReviewBrowser:
         self.cursor_changed.emit()
 
     def _remember(self, case: OpenCase | None = None, **changes: Any) -> None:
-        case = case or self._case
-        state = {
+        state = {**self._state(case or self._case), **changes}
+        self._journal.remember(state)
+        self._resume = state
+
+    def _state(self, case: OpenCase) -> dict[str, Any]:
+        return {
             **self._resume,
             "case": case.case_id,
             "skipped": case.worklist.skipped,
             "anchor": case.worklist.anchor,
             **_delta_state(case.candidates, case.delta),
-            **changes,
         }
-        self._journal.remember(state)
-        self._resume = state
 
 
 def _delta_state(found: Candidates | None, delta: float | None) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Chain:
     heads : tuple of str
         Ids of the actions that nothing follows; the last one is last in `actions`.
     resume : dict or None
-        Where the reviewer was, from the session that acted last.
+        Where the reviewer was, from the session that acted last and was at a case.
     """
 
     actions: tuple[Action, ...]
@@ -117,7 +117,7 @@ def read_chain(folder: Path, reviewer: str) -> Chain:
         )
     heads = sorted(actions.keys() - parents)
     ordered = _ordered(actions, heads)
-    resume = resumes.get(ordered[-1].path) if ordered else None
+    resume = next((resumes[a.path] for a in reversed(ordered) if a.path in resumes), None)
     return Chain(tuple(ordered), tuple(heads), resume)
 
 

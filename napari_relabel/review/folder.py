@@ -17,6 +17,7 @@ from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io import volume
 from napari_relabel.io.atomic import write_json
+from napari_relabel.io.estimates import load_estimate, save_estimate
 from napari_relabel.io.volume import ImageVolume, LabelVolume
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.finder import Finder, default_review_root
@@ -270,8 +271,6 @@ class ReviewFolder:
 
     def load_estimate(self, case_id: str) -> Estimate | None:
         """Read the estimate of a case; None where there is none yet."""
-        from napari_relabel.io.estimates import load_estimate
-
         path = self.estimate_path(case_id)
         return load_estimate(path) if path.exists() else None
 
@@ -283,8 +282,6 @@ class ReviewFolder:
         ReviewError
             If it is on another grid than the labels, or of another number of classes.
         """
-        from napari_relabel.io.estimates import save_estimate
-
         labels = self._labels(case_id)
         if estimate.shape != labels.grid or estimate.n_classes != labels.n_classes:
             raise ReviewError(

@@ -139,6 +139,7 @@ class JournalWriter:
         change: Change | None = None,
         target: str | None = None,
         note: Mapping[str, Any] | None = None,
+        resume: Mapping[str, Any] | None = None,
     ) -> str:
         """Commit one action.
 
@@ -154,6 +155,8 @@ class JournalWriter:
             The action undone or redone.
         note : mapping, optional
             More, as JSON.
+        resume : mapping, optional
+            Where the reviewer is, see `remember`; committed with the action.
 
         Returns
         -------
@@ -171,12 +174,14 @@ class JournalWriter:
         if change is not None:
             row |= _columns(change)
         with self._transaction() as db:
+            if resume is not None:
+                _put_resume(db, resume)
             return self._insert(db, row)
 
     def remember(self, state: Mapping[str, Any]) -> None:
         """Commit where the reviewer is, in place of what was remembered before."""
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO resume VALUES (1, ?)", (json.dumps(state),))
+            _put_resume(db, state)
 
     def sync(self) -> None:
         """Make all that was committed survive a power cut."""
@@ -273,6 +278,10 @@ class JournalWriter:
             "done: check that the folder still exists, that you may write there and that the disk "
             "is not full, then try again"
         )
+
+
+def _put_resume(db: sqlite3.Connection, state: Mapping[str, Any]) -> None:
+    db.execute("INSERT OR REPLACE INTO resume VALUES (1, ?)", (json.dumps(state),))
 
 
 def _columns(change: Change) -> dict[str, Any]:

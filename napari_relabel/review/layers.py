@@ -100,5 +100,5 @@ def _write(
         return path
     path = stem.with_name(f"{stem.name}.nii.gz")
     with atomic_path(path) as temporary:
-        nib.save(nib.Nifti1Image(np.ascontiguousarray(array), affine), temporary)  # type: ignore[no-untyped-call]
+        nib.save(nib.Nifti1Image(np.ascontiguousarray(array), affine), temporary)
     return path

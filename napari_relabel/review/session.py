@@ -264,7 +264,9 @@ class ReviewSession(ReviewBrowser):
         context = self._case.context(effect)
         if self._automatic:
             note = {**(note or {}), "automatic": True}
-        action = self._journal.append(kind, context, change=change, target=target, note=note)
+        action = self._journal.append(
+            kind, context, change=change, target=target, note=note, resume=self._state(self._case)
+        )
         self._noted(kind, context)
         return action
 

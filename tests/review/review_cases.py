@@ -1,0 +1,67 @@
+"""Small real cases on disk, and a plain model of a session to compare with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.core.estimate import Estimate
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.records import NewCase
+
+OBLIQUE = np.array(
+    [[0.9, -0.1, 0.05, -30.0], [0.12, 0.8, -0.3, 12.5], [0.0, 0.25, 2.4, -100.0], [0, 0, 0, 1]]
+)
+
+
+def blobs(shape: tuple[int, ...], seed: int, n_classes: int) -> npt.NDArray[np.float32]:
+    """Smooth random class probabilities, shape (K, *shape)."""
+    rng = np.random.default_rng(seed)
+    field = rng.normal(size=(n_classes, *shape)).astype(np.float32)
+    for axis in range(1, field.ndim):
+        for _ in range(2):
+            field = (field + np.roll(field, 1, axis) + np.roll(field, -1, axis)) / 3
+    p = np.exp(6 * field)
+    return (p / p.sum(axis=0)).astype(np.float32)
+
+
+def labels_and_estimate(
+    shape: tuple[int, ...] = (10, 12, 6), seed: int = 0, n_classes: int = 2
+) -> tuple[npt.NDArray[np.uint8], Estimate]:
+    """Labels that a prediction mostly, but not everywhere, agrees with."""
+    p = blobs(shape, seed, n_classes)
+    given = blobs(shape, seed + 1000, n_classes)
+    labels = (p + 0.8 * given).argmax(axis=0).astype(np.uint8)
+    estimate = Estimate("mcdo", 5, n_classes, mean=p, variance=0.1 * p[0], model_hash="m" * 8)
+    return labels, estimate
+
+
+def write_nifti(path: Path, array: npt.NDArray[np.generic]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, OBLIQUE), path)
+    return path
+
+
+def make_folder(
+    root: Path, *, cases: int = 1, shape: tuple[int, ...] = (10, 12, 6), n_classes: int = 2
+) -> ReviewFolder:
+    """A REVIEW folder over NIfTI files with estimates."""
+    new, estimates = [], []
+    for i in range(cases):
+        labels, estimate = labels_and_estimate(shape, seed=i, n_classes=n_classes)
+        image = (100 * estimate.mean[0]).astype(np.int16)
+        new.append(
+            NewCase(
+                f"case{i}",
+                write_nifti(root / "data" / "labels" / f"case{i}.nii.gz", labels),
+                write_nifti(root / "data" / "images" / f"case{i}.nii.gz", image),
+            )
+        )
+        estimates.append(estimate)
+    folder = ReviewFolder.create(root / "review", new, values=range(n_classes))
+    for case, estimate in zip(new, estimates, strict=True):
+        folder.set_estimate(case.id, estimate)
+    return folder
