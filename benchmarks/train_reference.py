@@ -1,0 +1,137 @@
+"""Train the two reference models from the data in $NAPARI_RELABEL_DATA.
+
+    python benchmarks/train_reference.py skin  --out RUNS/skin
+    python benchmarks/train_reference.py liver --out RUNS/liver
+
+Writes a RUN folder and, beside it, ``<name>.json`` with options, wall time and validation Dice. An
+interrupted run goes on where it stopped; the wall time is then the sum over the epochs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from napari_relabel.io.atomic import write_json
+from napari_relabel.io.dataset import Dataset, open_dataset
+from napari_relabel.models.preprocess import Normalisation, WorkingGrid
+from napari_relabel.training.augment import AugmentOptions
+from napari_relabel.training.loop import TrainResult, train
+from napari_relabel.training.options import TrainOptions
+
+#: Training cases of ISIC 2017 that the bundled model never sees, for figures and examples.
+HELD_OUT_EVERY = 166
+HELD_OUT_FIRST = 83
+HELD_OUT = 12
+
+
+def skin(data: Path) -> tuple[Dataset, TrainOptions, dict[str, object]]:
+    """ISIC 2017, the split of its authors, less a few held-out training cases."""
+    dataset = open_dataset(data / "isic2017")
+    ids = sorted(case.id for case in dataset.cases if case.split == "train")
+    held_out = ids[HELD_OUT_FIRST::HELD_OUT_EVERY][:HELD_OUT]
+    kept = tuple(case for case in dataset.cases if case.id not in held_out)
+    options = TrainOptions(
+        working=WorkingGrid(size=(96, 96)),
+        normalisation=Normalisation("zscore"),
+        epochs=15,
+        augment=AugmentOptions(
+            flip_axes=(0, 1),
+            quarter_turns=True,
+            rotation_degrees=20,
+            scale=0.25,
+            brightness=0.2,
+            contrast=0.2,
+            colour=0.1,
+            noise=0.05,
+        ),
+        # No epoch is picked by looking at the validation cases.
+        keep="last",
+    )
+    return replace(dataset, cases=kept), options, {"held_out": held_out}
+
+
+def liver(data: Path) -> tuple[Dataset, TrainOptions, dict[str, object]]:
+    """Abdominal CT with liver masks: sorted by name, the last 6 volumes are validation."""
+    dataset = open_dataset(data / "liver_ct")
+    cases = sorted(dataset.cases, key=lambda case: case.id)
+    split = ["train"] * (len(cases) - 6) + ["val"] * 6
+    marked = tuple(replace(case, split=part) for case, part in zip(cases, split, strict=True))
+    options = TrainOptions(
+        working=WorkingGrid(spacing_mm=(6.0, 6.0, 6.0), patch=(64, 48, 48)),
+        normalisation=Normalisation("range", low=0, high=255),
+        epochs=20,
+        windows_per_case=5,
+        batch_size=2,
+        learning_rate=2e-3,
+        features=8,
+        augment=AugmentOptions(
+            rotation_degrees=10, scale=0.15, brightness=0.1, contrast=0.1, noise=0.05
+        ),
+        keep="last",
+    )
+    return replace(dataset, cases=marked), options, {}
+
+
+RUNS = {"skin": skin, "liver": liver}
+
+
+def run(name: str, data: Path, out: Path) -> TrainResult:
+    dataset, options, extra = RUNS[name](data)
+    start = time.perf_counter()
+    steps = train(dataset, options, out)
+    shown = ""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            result: TrainResult = stop.value
+            break
+        if progress.message.endswith("finished") and progress.message != shown:
+            shown = progress.message
+            print(f"{shown}: {progress.dice}, {time.perf_counter() - start:.0f} s", flush=True)
+    dice = {case: values[0] for case, values in result.validation.items()}
+    scores = [value for value in dice.values() if value is not None]
+    write_json(
+        out.parent / f"{out.name}.json",
+        {
+            "run": name,
+            "options": options.to_json(),
+            "epoch": result.kept_epoch,
+            "seconds": round(sum(epoch.seconds for epoch in result.history)),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "dice_mean": statistics.fmean(scores),
+            "dice_median": statistics.median(scores),
+            "dice_by_epoch": [epoch.dice_mean for epoch in result.history],
+            "dice": dice,
+            **extra,
+        },
+    )
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", choices=RUNS)
+    parser.add_argument("--out", type=Path, required=True, help="RUN folder")
+    parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    arguments = parser.parse_args()
+    root = Path(__file__).resolve().parent.parent
+    data = Path(os.environ.get("NAPARI_RELABEL_DATA", root.parent / "shared" / "data"))
+    if not data.is_dir():
+        parser.error(f"{data} does not exist: set NAPARI_RELABEL_DATA to the folder of the data")
+    torch.set_num_threads(arguments.threads)
+    result = run(arguments.run, data, arguments.out)
+    print(json.dumps({"model": str(result.model), "dice_mean": result.dice_mean}))
+
+
+if __name__ == "__main__":
+    main()
