@@ -83,7 +83,7 @@ print(*[w.display_name for w in manifest.contributions.widgets], sep=",")
         ("import napari_relabel", "torch napari numpy qtpy"),
         ("import napari_relabel.review.session", "torch monai napari qtpy"),
         ("import napari_relabel; napari_relabel.propose; napari_relabel.noise", "torch napari"),
-        ("import napari_relabel.cli", "torch monai napari"),
+        ("import napari_relabel.cli.app", "torch monai napari"),
     ],
 )
 def test_imports_stay_light(code: str, absent: str) -> None:
@@ -92,4 +92,8 @@ def test_imports_stay_light(code: str, absent: str) -> None:
 
 
 def test_the_version_is_known() -> None:
-    assert python("-c", "import napari_relabel; print(napari_relabel.__version__)").strip()[0].isdigit()
+    assert (
+        python("-c", "import napari_relabel; print(napari_relabel.__version__)")
+        .strip()[0]
+        .isdigit()
+    )

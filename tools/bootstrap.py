@@ -99,9 +99,12 @@ def system_libraries(packages: list[str], *, needed: bool) -> None:
         say(f"Installing {len(missing)} system packages: {' '.join(missing)}")
         apt_install(missing)
     else:
-        say(f"For a window, these system packages are missing:\n  sudo apt-get install {' '.join(missing)}")
+        say("For a window, these system packages are missing:")
+        say(f"  sudo apt-get install {' '.join(missing)}")
         if needed and ("xvfb" in missing):
-            sys.exit("The tests open real windows on a virtual display: install these and run again.")
+            sys.exit(
+                "The tests open real windows on a virtual display: install these and run again."
+            )
 
 
 def make_venv() -> None:
@@ -121,11 +124,21 @@ def make_venv() -> None:
     if quiet(sys.executable, "-m", "pip", "--python", PYTHON, "install", "pip"):
         return
     with tempfile.TemporaryDirectory() as folder:
-        if not quiet("sh", "-c", f"cd {folder} && apt-get download python3-pip-whl && dpkg -x *.deb ."):
-            sys.exit("Python has neither venv nor pip. Install them: sudo apt-get install python3-venv")
+        if not quiet(
+            "sh", "-c", f"cd {folder} && apt-get download python3-pip-whl && dpkg -x *.deb ."
+        ):
+            sys.exit(
+                "Python has neither venv nor pip. Install them: sudo apt-get install python3-venv"
+            )
         wheel = next(Path(folder).glob("usr/share/python-wheels/pip-*.whl"))
         run(
-            PYTHON, "-m", "pip", "install", "-q", "pip", env={**os.environ, "PYTHONPATH": str(wheel)}
+            PYTHON,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "pip",
+            env={**os.environ, "PYTHONPATH": str(wheel)},
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Generator
+from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
@@ -14,6 +15,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+class RuleChoice(StrEnum):
+    """The relabelling rules."""
+
+    uncertainty = "uncertainty"
+    gated = "gated"
+    confident = "confident"
+    conditional = "conditional"
+
+
+class KindChoice(StrEnum):
+    """The kinds of uncertainty."""
+
+    total = "total"
+    aleatoric = "aleatoric"
+    epistemic = "epistemic"
+    predictive_entropy = "predictive_entropy"
+    expected_entropy = "expected_entropy"
+    mutual_information = "mutual_information"
 
 
 class Step(Protocol):

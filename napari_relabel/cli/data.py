@@ -61,7 +61,10 @@ def noise(
     write_json(out / "noise.json", record)
     emit(
         record,
-        [f"{len(made)} noisy masks in {out}, mean Dice to the clean ones {record['mean_dice']:.3f}"],
+        [
+            f"{len(made)} noisy masks in {out}",
+            f"mean Dice to the clean ones {record['mean_dice']:.3f}",
+        ],
         as_json=as_json,
     )
 
@@ -83,9 +86,9 @@ def evaluate(
 
     rows = evaluate_masks(_pairs(masks, reference), tolerance_mm=tolerance)
     names = ("dice", "iou", "surface_dice", "hd95")
-    means = {}
+    means: dict[str, float | None] = {}
     for name in names:
-        known = [r[name] for r in rows.values() if r[name] is not None]
+        known = [v for row in rows.values() if (v := row[name]) is not None]
         means[name] = sum(known) / len(known) if known else None
     lines = [f"{'case':30} {'Dice':>7} {'IoU':>7} {'NSD':>7} {'HD95':>8}"]
     for case, row in [*rows.items(), ("mean", means)]:

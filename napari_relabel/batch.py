@@ -1,0 +1,342 @@
+"""A data set at a time: estimates into a REVIEW folder, comparison with reference masks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.estimate import Estimate, Method
+from napari_relabel.core.metrics import dice, hausdorff95, iou, surface_dice
+from napari_relabel.io.dataset import CasePaths, Dataset
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.maps import Holds, common_maximum, given_estimate, read_map
+from napari_relabel.io.suffixes import bare_name
+from napari_relabel.io.volume import LabelVolume, check_pair, read_image, read_labels
+from napari_relabel.review.folder import ReviewFolder, default_review_root
+from napari_relabel.review.records import NewCase
+
+
+class BatchProgress(NamedTuple):
+    """Where a batch is: `done` of `total` steps, and what it is doing."""
+
+    done: int
+    total: int
+    message: str
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of each case.
+
+    Parameters
+    ----------
+    estimated : tuple of str
+        Cases whose estimate was made now.
+    skipped : tuple of str
+        Cases that had an estimate.
+    failed : mapping of str to str
+        Cases without one, and why.
+    """
+
+    estimated: tuple[str, ...]
+    skipped: tuple[str, ...]
+    failed: Mapping[str, str]
+
+
+def estimate_dataset(
+    dataset: Dataset,
+    review: Path,
+    *,
+    models: Sequence[Path | str],
+    method: Method = "mcdo",
+    n_samples: int = 20,
+    seed: int = 0,
+) -> Generator[BatchProgress, None, BatchResult]:
+    """Estimate the uncertainty of every case of a data set into a REVIEW folder.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The cases.
+    review : Path
+        REVIEW folder; made where it is not there yet. Cases that have an estimate are skipped.
+    models : sequence of Path or str
+        RUN folders, model files or names of bundled models; several for an ensemble, none for
+        ``"given"``.
+    method : {"mcdo", "ensemble", "tta", "given"}
+        Sampler; ``"given"`` takes the maps that the data set names.
+    n_samples : int
+        Stochastic predictions per case.
+    seed : int
+        Of the sampler.
+
+    Yields
+    ------
+    BatchProgress
+        After every case and every sample.
+
+    Returns
+    -------
+    BatchResult
+        A case that fails is named in it with its reason; the others go on.
+
+    Raises
+    ------
+    InputError
+        If the data set has no case, a mask cannot be read, or a model is unusable.
+    """
+    if not dataset.cases:
+        raise InputError(f"{dataset.root} has no case with an image and labels")
+    folder = _folder(dataset, review)
+    load = _Given(dataset, folder) if method == "given" else _Model(models, method, n_samples, seed)
+    estimated: list[str] = []
+    skipped: list[str] = []
+    failed: dict[str, str] = {}
+    total = len(dataset.cases)
+    for index, case in enumerate(dataset.cases):
+        if case.labels is None:
+            failed[case.id] = "it has no labels"
+        elif folder.estimate_path(case.id).exists():
+            skipped.append(case.id)
+        else:
+            try:
+                for message in load.steps(case, folder):
+                    yield BatchProgress(index, total, f"{case.id} {message}")
+                estimated.append(case.id)
+            except (ValueError, OSError, MemoryError) as error:
+                failed[case.id] = str(error)
+        yield BatchProgress(index + 1, total, case.id)
+    return BatchResult(tuple(estimated), tuple(skipped), failed)
+
+
+class _Given:
+    """Estimates from the maps that the data set names."""
+
+    def __init__(self, dataset: Dataset, folder: ReviewFolder) -> None:
+        maps = [case.uncertainty for case in dataset.cases if case.uncertainty is not None]
+        if not maps and not any(case.probability for case in dataset.cases):
+            raise InputError(
+                f"{dataset.root} names no maps: use a manifest with a column 'uncertainty' or "
+                "'probability'"
+            )
+        # One range for all maps, so that a delta means the same in every case.
+        self._maximum = common_maximum(maps, len(folder.values)) if maps else None
+
+    def steps(self, case: CasePaths, folder: ReviewFolder) -> Generator[str, None, None]:
+        assert case.labels is not None
+        yield "reading"
+        labels = read_labels(case.labels, values=folder.values)
+        if case.probability is not None:
+            estimate = given_estimate(read_map(case.probability), labels, holds="probability")
+        elif case.uncertainty is not None:
+            volume = read_map(case.uncertainty)
+            estimate = given_estimate(volume, labels, maximum=self._maximum)
+        else:
+            raise InputError(f"case {case.id} names no uncertainty or probability map")
+        _store(folder, case.id, estimate)
+
+
+class _Model:
+    """Estimates from a model."""
+
+    def __init__(
+        self, models: Sequence[Path | str], method: Method, n_samples: int, seed: int
+    ) -> None:
+        from napari_relabel.models.loading import load_models
+
+        self._models = [model for path in models for model in load_models(path)]
+        self._method: Method = method
+        self._n_samples = n_samples
+        self._seed = seed
+
+    def steps(self, case: CasePaths, folder: ReviewFolder) -> Generator[str, None, None]:
+        from napari_relabel.models.api import iter_estimate
+
+        image = read_image(case.image)
+        steps = iter_estimate(
+            image.data,
+            self._models if len(self._models) > 1 else self._models[0],
+            method=self._method,
+            n_samples=self._n_samples,
+            channel_axis=image.channel_axis,
+            seed=self._seed,
+            voxel_mm=image.geometry.voxel_mm,
+            case_id=case.id,
+        )
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                _store(folder, case.id, stop.value)
+                return
+            yield f"{step.done}/{step.total}"
+
+
+def _store(folder: ReviewFolder, case_id: str, estimate: Estimate) -> None:
+    if estimate.n_classes != len(folder.values):
+        raise InputError(
+            f"the model knows {estimate.n_classes} classes, the masks have {len(folder.values)} "
+            f"label values {folder.values}: use a model that was trained for these labels"
+        )
+    folder.set_estimate(case_id, estimate)
+
+
+def _folder(dataset: Dataset, review: Path) -> ReviewFolder:
+    cases = [
+        NewCase(id=c.id, labels=c.labels, image=c.image)
+        for c in dataset.cases
+        if c.labels is not None
+    ]
+    if not (review / "review.json").exists():
+        return ReviewFolder.create(review, cases, class_names=dict(dataset.class_names))
+    folder = ReviewFolder.open(review)
+    known = {case.id for case in folder.cases}
+    new = [case for case in cases if case.id not in known]
+    if new:
+        folder.add(new)
+    return folder
+
+
+def review_of_files(
+    image: Path,
+    labels: Path,
+    *,
+    uncertainty: Path | None = None,
+    probability: Path | None = None,
+) -> ReviewFolder:
+    """REVIEW folder for one image and its mask, in the user's data directory.
+
+    Parameters
+    ----------
+    image, labels : Path
+        The files. The same two files find the review that was begun before.
+    uncertainty : Path, optional
+        Uncertainty map on the same grid, made elsewhere.
+    probability : Path, optional
+        Foreground or class probability map on the same grid, made elsewhere.
+
+    Returns
+    -------
+    ReviewFolder
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the grids differ.
+    ReviewError
+        If one of the files has changed since the review was begun.
+    """
+    if uncertainty is not None and probability is not None:
+        raise InputError("give an uncertainty map or a probability map, not both")
+    pair = f"{image.resolve()}\n{labels.resolve()}"
+    name = f"{labels.name.split('.')[0]}-{hashlib.sha256(pair.encode()).hexdigest()[:8]}"
+    path = default_review_root() / name
+    if (path / "review.json").exists():
+        folder = ReviewFolder.open(path)
+    else:
+        check_pair(read_image(image), read_labels(labels))
+        case = NewCase(id=labels.name.split(".")[0], labels=labels, image=image)
+        folder = ReviewFolder.create(path, [case])
+    made_elsewhere = uncertainty or probability
+    if made_elsewhere is not None:
+        volume = read_labels(labels, values=folder.values)
+        holds: Holds = "uncertainty" if uncertainty is not None else "probability"
+        given = given_estimate(read_map(made_elsewhere), volume, holds=holds)
+        folder.set_estimate(folder.cases[0].id, given)
+    return folder
+
+
+def trusted_masks(folder: ReviewFolder, masks: Path) -> dict[str, LabelArray]:
+    """Trusted masks of some cases of a review.
+
+    Parameters
+    ----------
+    folder : ReviewFolder
+        The review.
+    masks : Path
+        Folder of mask files named as the given ones (their type may differ).
+
+    Returns
+    -------
+    dict of str to ndarray, shape grid, uint8
+        Class indices per case id.
+
+    Raises
+    ------
+    InputError
+        If no case has one, or a grid differs.
+    """
+    found = {bare_name(path): path for path in sorted(masks.iterdir())} if masks.is_dir() else {}
+    trusted: dict[str, LabelArray] = {}
+    for case in folder.cases:
+        path = found.get(bare_name(case.labels))
+        if path is None:
+            continue
+        given = folder.load(case.id).labels
+        mask = read_labels(path, values=folder.values)
+        if mask.grid != given.grid:
+            raise InputError(f"{path} has shape {mask.grid}, the mask of {case.id} {given.grid}")
+        trusted[case.id] = mask.indices
+    if not trusted:
+        raise InputError(f"{masks} holds no mask that is named as one of {folder.path}")
+    return trusted
+
+
+def evaluate_masks(
+    pairs: Mapping[str, tuple[Path, Path]], *, tolerance_mm: float = 2.0
+) -> dict[str, dict[str, float | None]]:
+    """Compare masks with reference masks, over all foreground classes.
+
+    Parameters
+    ----------
+    pairs : mapping of str to (Path, Path)
+        Mask and reference of each case.
+    tolerance_mm : float
+        Tolerance of the surface Dice in mm; in pixels where there is no spacing.
+
+    Returns
+    -------
+    dict
+        Per case ``dice`` and ``iou`` (means over the foreground classes), ``surface_dice`` and
+        ``hd95`` (of the union of the foreground, mm). None where one is undefined.
+
+    Raises
+    ------
+    InputError
+        If grids or geometries of a pair differ.
+    """
+    rows: dict[str, dict[str, float | None]] = {}
+    for name, (mask_path, reference_path) in pairs.items():
+        reference = read_labels(reference_path)
+        mask = read_labels(mask_path)
+        if mask.indices.shape != reference.indices.shape:
+            raise InputError(
+                f"{mask_path} has shape {mask.indices.shape}, "
+                f"{reference_path} has {reference.indices.shape}"
+            )
+        different = mask.geometry.matches(reference.geometry)
+        if different:
+            raise InputError(f"{mask_path} and {reference_path} lie differently: {different}")
+        found, true = _by_value(mask), _by_value(reference)
+        classes = sorted((set(mask.values) | set(reference.values)) - {0})
+        spacing = reference.geometry.voxel_mm
+        any_found, any_true = found != 0, true != 0
+        values = {
+            "dice": np.mean([dice(found == c, true == c) for c in classes] or [1.0]),
+            "iou": np.mean([iou(found == c, true == c) for c in classes] or [1.0]),
+            "surface_dice": surface_dice(any_found, any_true, tolerance_mm, spacing),
+            "hd95": hausdorff95(any_found, any_true, spacing),
+        }
+        rows[name] = {k: float(v) if np.isfinite(v) else None for k, v in values.items()}
+    return rows
+
+
+def _by_value(labels: LabelVolume) -> npt.NDArray[np.int64]:
+    return np.asarray(labels.values, np.int64)[labels.indices]

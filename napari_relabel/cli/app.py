@@ -1,0 +1,53 @@
+"""The verbs, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_relabel.cli import data, demo, model, review
+
+app = typer.Typer(
+    name="napari-relabel",
+    help="Find, review and correct wrong segmentation masks from model uncertainty.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (
+    demo.demo,
+    data.noise,
+    model.train,
+    model.estimate,
+    review.review,
+    review.decide,
+    review.export,
+    review.replay,
+    data.evaluate,
+):
+    app.command()(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from napari_relabel import __version__
+
+        typer.echo(f"napari-relabel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
