@@ -82,7 +82,7 @@ def evaluate(
 
     Example: napari-relabel evaluate exported/ clean/ --json
     """
-    from napari_relabel.batch import evaluate_masks
+    from napari_relabel.batch.compare import evaluate_masks
 
     rows = evaluate_masks(_pairs(masks, reference), tolerance_mm=tolerance)
     names = ("dice", "iou", "surface_dice", "hd95")

@@ -31,7 +31,7 @@ def demo(
     with the proposed flips. Without a display the proposals are accepted by rule instead, and
     corrected masks and pictures are left in the folder.
     """
-    from napari_relabel.batch import estimate_dataset
+    from napari_relabel.batch.estimates import estimate_dataset
     from napari_relabel.cli.samples import write_sample_sets
     from napari_relabel.models.api import bundled_models
     from napari_relabel.review.folder import ReviewFolder

@@ -80,7 +80,7 @@ def estimate(
     napari-relabel estimate dataset --model run --out REVIEW
     napari-relabel estimate manifest.csv --method given --out REVIEW
     """
-    from napari_relabel.batch import estimate_dataset
+    from napari_relabel.batch.estimates import estimate_dataset
     from napari_relabel.io.dataset import open_dataset
 
     if method is not MethodChoice.given and not model:
@@ -93,7 +93,6 @@ def estimate(
         method=method.value,
         n_samples=samples,
         seed=seed,
-        holds=holds.value,
     )
     result = follow(steps, "estimating")
     record: dict[str, Any] = {

@@ -37,7 +37,7 @@ def review(
     napari-relabel review REVIEW
     napari-relabel review ct.nii.gz liver.nii.gz --uncertainty u.nii.gz
     """
-    from napari_relabel.batch import review_of_files
+    from napari_relabel.batch.single import review_of_files
     from napari_relabel.gui.app import run_review
     from napari_relabel.review.folder import ReviewFolder
 
@@ -80,7 +80,7 @@ def decide(
 
     Example: napari-relabel decide REVIEW --rule confident --delta 0.7
     """
-    from napari_relabel.batch import trusted_masks
+    from napari_relabel.batch.compare import trusted_masks
     from napari_relabel.core.rules import RuleOptions
     from napari_relabel.review.decide import decide as decide_all
     from napari_relabel.review.folder import ReviewFolder

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from napari_relabel.batch import BatchProgress
+from napari_relabel.batch.estimates import BatchProgress
 from napari_relabel.core.synthetic import Noise, Synthetic, ct_case, dermoscopy_case
 from napari_relabel.io.atomic import atomic_path
 from napari_relabel.io.dataset import Dataset, open_dataset

@@ -1,0 +1,61 @@
+"""A review of one image and its mask."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.maps import Holds, given_estimate, read_map
+from napari_relabel.io.volume import check_pair, read_image, read_labels
+from napari_relabel.review.folder import ReviewFolder, default_review_root
+from napari_relabel.review.records import NewCase
+
+
+def review_of_files(
+    image: Path,
+    labels: Path,
+    *,
+    uncertainty: Path | None = None,
+    probability: Path | None = None,
+) -> ReviewFolder:
+    """REVIEW folder for one image and its mask, in the user's data directory.
+
+    Parameters
+    ----------
+    image, labels : Path
+        The files. The same two files find the review that was begun before.
+    uncertainty : Path, optional
+        Uncertainty map on the same grid, made elsewhere.
+    probability : Path, optional
+        Foreground or class probability map on the same grid, made elsewhere.
+
+    Returns
+    -------
+    ReviewFolder
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the grids differ.
+    ReviewError
+        If one of the files has changed since the review was begun.
+    """
+    if uncertainty is not None and probability is not None:
+        raise InputError("give an uncertainty map or a probability map, not both")
+    pair = f"{image.resolve()}\n{labels.resolve()}"
+    name = f"{labels.name.split('.')[0]}-{hashlib.sha256(pair.encode()).hexdigest()[:8]}"
+    path = default_review_root() / name
+    if (path / "review.json").exists():
+        folder = ReviewFolder.open(path)
+    else:
+        check_pair(read_image(image), read_labels(labels))
+        case = NewCase(id=labels.name.split(".")[0], labels=labels, image=image)
+        folder = ReviewFolder.create(path, [case])
+    made_elsewhere = uncertainty or probability
+    if made_elsewhere is not None:
+        volume = read_labels(labels, values=folder.values)
+        holds: Holds = "uncertainty" if uncertainty is not None else "probability"
+        given = given_estimate(read_map(made_elsewhere), volume, holds=holds)
+        folder.set_estimate(folder.cases[0].id, given)
+    return folder
