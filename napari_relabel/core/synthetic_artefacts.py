@@ -21,7 +21,7 @@ def add_hairs(rng: np.random.Generator, picture: Float) -> None:
     """
     size = picture.shape[0]
     few, many = rng.integers(2, 14), rng.integers(20, 60)
-    count = rng.choice(np.array([0, few, many]), p=[0.45, 0.43, 0.12])
+    count = rng.choice(np.array([0, few, many]), p=[0.45, 0.47, 0.08])
     direction = rng.uniform(0, np.pi)
     tone = np.array([0.24, 0.17, 0.13]) * rng.uniform(0.5, 2.2)
     colour = tone if rng.random() < 0.94 else np.array([0.85, 0.78, 0.72])

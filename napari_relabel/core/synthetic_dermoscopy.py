@@ -61,7 +61,8 @@ def _skin(rng: np.random.Generator, size: int) -> Float:
     furrows = ramp(np.abs(band_field(rng, shape, size * rng.uniform(0.006, 0.012))), 0, 0.5)
     light += rng.uniform(0, 0.012) * (furrows - 1)
     light += rng.uniform(0.002, 0.012) * cloud_field(rng, shape, size * 0.004)
-    blood = rng.uniform(0.005, 0.035) * cloud_field(rng, shape, size * 0.04)
+    blood = rng.uniform(0.005, 0.03) * cloud_field(rng, shape, size * 0.04)
+    blood += rng.uniform(0.002, 0.015) * cloud_field(rng, shape, size * 0.006)
     absorbed = blood[..., None] * _BLOOD
     tan = ramp(cloud_field(rng, shape, size * 0.03), 0.5, 2.5)
     absorbed += rng.uniform(0, 0.12) * tan[..., None] * _MELANIN

@@ -82,10 +82,10 @@ def _level_set(rng: np.random.Generator, size: int) -> tuple[Float, float]:
     u = (np.cos(tilt) * x + np.sin(tilt) * y) / stretch
     v = (np.cos(tilt) * y - np.sin(tilt) * x) * stretch
     theta = np.arctan2(v, u)
-    irregular = rng.uniform(0.04, 0.24)
+    irregular = rng.uniform(0.05, 0.3)
     swell = np.ones_like(theta)
     for k in range(2, 9):
-        swell += irregular * rng.normal() / k**1.2 * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
+        swell += irregular * rng.normal() / k**1.5 * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
     level = radius * np.maximum(swell, 0.5) - np.hypot(u, v)
     return level.astype(np.float32), radius
 
