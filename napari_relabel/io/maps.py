@@ -191,7 +191,7 @@ def uncertainty_maximum(top: float, n_classes: int) -> float:
     Returns
     -------
     float
-        The smallest of these that holds `top`: the largest variance, ``(1 - 1/K) / 2`` (0.25 for
+        The first of these that holds `top`: the largest variance, ``(1 - 1/K) / 2`` (0.25 for
         two classes); 1; the largest entropy in nats, ``log K``; else `top` itself.
     """
     ranges = (
@@ -200,7 +200,7 @@ def uncertainty_maximum(top: float, n_classes: int) -> float:
         max_uncertainty("predictive_entropy", n_classes),
     )
     fitting = [end for end in ranges if top <= end * (1 + _SLACK)]
-    return min(fitting) if fitting else top
+    return fitting[0] if fitting else top
 
 
 def common_maximum(paths: Iterable[Path], n_classes: int) -> float:

@@ -1,0 +1,125 @@
+"""Pair the images of one folder with the masks of another by their names."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.suffixes import bare_name, full_suffix
+from napari_relabel.io.volume import SUPPORTED
+
+#: What people append to the name of an image to name its mask.
+_MASK_ENDING = re.compile(
+    r"[_-](segmentation|seg|masks?|labels?|gt|groundtruth|ground[_-]truth)$", re.IGNORECASE
+)
+_IMAGE_ENDING = re.compile(r"[_-](image|img)$", re.IGNORECASE)
+#: nnU-Net's channel number.
+_CHANNEL = re.compile(r"_\d{4}$")
+#: What lies beside data without being data.
+_BESIDE = frozenset([".csv", ".tsv", ".json", ".txt", ".md", ".ini", ".db"])
+
+
+class Pair(NamedTuple):
+    """An image and its mask; `id` is the image's name without suffix and channel number."""
+
+    id: str
+    image: Path
+    labels: Path
+
+
+def pair_folders(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
+    """Pair the files of two folders.
+
+    Parameters
+    ----------
+    images, masks : Path
+        Folders. Subfolders, hidden files and tables are not looked at.
+
+    Returns
+    -------
+    pairs : list of Pair
+        Sorted by id. A mask belongs to the image of its very name without suffix; else to the one
+        that differs only in nnU-Net's channel number, in an ending such as ``_mask``,
+        ``_segmentation`` or ``_image``, or in how an accent is encoded.
+    unpaired : list of str
+        Everything else, with the reason.
+
+    Raises
+    ------
+    InputError
+        If two files claim the same place.
+    """
+    image_files, unpaired = _files(images)
+    mask_files, ignored = _files(masks)
+    unpaired += ignored
+    by_name = _unique(mask_files, _plain)
+    by_core = _unique(
+        [file for file in mask_files if _core(file) != _plain(file)],
+        _core,
+    )
+    taken: dict[Path, Path] = {}
+    pairs = []
+    for image in image_files:
+        name = _plain(image)
+        candidates = dict.fromkeys((name, _IMAGE_ENDING.sub("", name), _CHANNEL.sub("", name)))
+        matches = [by_name[n] for n in candidates if n in by_name]
+        matches += [by_core[n] for n in candidates if n in by_core]
+        if not matches:
+            unpaired.append(f"{images.name}/{image.name} (no mask)")
+            continue
+        if len(set(matches)) > 1 and matches[0] is not by_name.get(name):
+            found = " and ".join(mask.name for mask in dict.fromkeys(matches))
+            raise InputError(f"{image} has several masks, {found}: keep one")
+        mask = matches[0]
+        if mask in taken:
+            raise InputError(
+                f"{mask} is claimed by {taken[mask].name} and {image.name}: keep one image per "
+                "mask (several channels as files of their own are not read, join them)"
+            )
+        taken[mask] = image
+        paired_by_channel = _plain(mask) != name and _CHANNEL.search(name) is not None
+        pairs.append(Pair(_CHANNEL.sub("", name) if paired_by_channel else name, image, mask))
+    unpaired += [f"{masks.name}/{m.name} (no image)" for m in mask_files if m not in taken]
+    return sorted(pairs), unpaired
+
+
+def _files(folder: Path) -> tuple[list[Path], list[str]]:
+    usable: list[Path] = []
+    ignored: list[str] = []
+    for file in sorted(folder.iterdir()):
+        if file.name.startswith(".") or file.name == "Thumbs.db":
+            continue
+        if file.is_dir():
+            ignored.append(f"{folder.name}/{file.name} (a folder)")
+        elif full_suffix(file).lower() in SUPPORTED:
+            usable.append(file)
+        elif file.suffix.lower() not in _BESIDE:
+            ignored.append(f"{folder.name}/{file.name} (a type that is not read)")
+    _unique(usable, _plain)
+    return usable, ignored
+
+
+def _plain(file: Path) -> str:
+    # Decomposed accents (from macOS) and composed ones are the same name.
+    return unicodedata.normalize("NFC", bare_name(file))
+
+
+def _core(file: Path) -> str:
+    return _MASK_ENDING.sub("", _plain(file))
+
+
+def _unique(files: list[Path], name_of: Callable[[Path], str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in files:
+        name = name_of(file)
+        if name in found:
+            raise InputError(
+                f"{found[name]} and {file.name} have the same name {name!r} without suffix: "
+                "keep one of them"
+            )
+        found[name] = file
+    return found
