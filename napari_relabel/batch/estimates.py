@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_relabel.core.estimate import Estimate, Method
 from napari_relabel.io.dataset import CasePaths, Dataset
@@ -14,6 +14,9 @@ from napari_relabel.io.maps import common_maximum, given_estimate, read_map
 from napari_relabel.io.volume import read_image, read_labels
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.records import NewCase
+
+if TYPE_CHECKING:
+    from napari_relabel.models.api import SamplingMethod
 
 
 class BatchProgress(NamedTuple):
@@ -140,12 +143,12 @@ class _Model:
     """Estimates from a model."""
 
     def __init__(
-        self, models: Sequence[Path | str], method: Method, n_samples: int, seed: int
+        self, models: Sequence[Path | str], method: SamplingMethod, n_samples: int, seed: int
     ) -> None:
         from napari_relabel.models.loading import load_models
 
         self._models = [model for path in models for model in load_models(path)]
-        self._method: Method = method
+        self._method: SamplingMethod = method
         self._n_samples = n_samples
         self._seed = seed
 
