@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_relabel.core.arrays import FloatArray, LabelArray
+from napari_relabel.core.arrays import FloatArray, LabelArray, slabs
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import Candidates, RuleOptions, candidates, check_delta
 from napari_relabel.io.volume import LabelVolume
@@ -126,12 +126,11 @@ class OpenCase:
         self.min_size = min_size
         self._outdate()
 
-    def open_in(self, box: Box) -> Mask:
-        """Open proposed voxels of a box: above delta, free, in a region that is large enough."""
+    def proposed_in(self, box: Box) -> Mask:
+        """Voxels of a box above delta and in a region that is large enough, decided or not."""
         if self.candidates is None:
             return np.zeros(tuple(s.stop - s.start for s in box), np.bool_)
-        mask = self.state.free(box)
-        mask &= self.candidates.score[box] > np.float32(self.delta)
+        mask = self.candidates.score[box] > np.float32(self.delta)
         if self.min_size > 1:
             self.ensure_regions()
             mask &= self.worklist.regions.components[box] > 0
@@ -223,7 +222,7 @@ class OpenCase:
         if self.estimate is None or self.estimate.mean is None:
             return None
         box = whole(self.state.given.shape)
-        mask = self.open_in(box)
+        mask = self.proposed_in(box) & self.state.free(box)
         if not mask.any():
             return None
         return float((self.estimate.prediction[mask] == self.state.given[mask]).mean())
@@ -312,11 +311,17 @@ class OpenCase:
         return Histogram(edges, *(self._tallies[d].histogram(edges) for d in _TALLIED))
 
     def _tally(self, found: Candidates) -> dict[int, Tally]:
-        state, score = self.state, found.score
-        chosen = {UNDECIDED: state.free(whole(score.shape))}
-        for decision in (ACCEPTED, REJECTED):
-            chosen[decision] = state.decisions == decision
-        return {d: Tally(score[mask & (score > 0)]) for d, mask in chosen.items()}
+        # In slabs, since most scores are 0 and masks of the whole grid cost more than the rest.
+        scores: list[FloatArray] = [np.zeros(0, np.float32)]
+        groups: list[LabelArray] = [np.zeros(0, np.uint8)]
+        for slab in slabs(found.score.shape):
+            scored = found.score[slab] > 0
+            scores.append(found.score[slab][scored])
+            groups.append(
+                _group(self.state.decisions[slab][scored], self.state.locked[slab][scored])
+            )
+        score, group = np.concatenate(scores), np.concatenate(groups)
+        return {d: Tally(score[group == d]) for d in _TALLIED}
 
     def _outdate(self) -> None:
         self.token += 1
@@ -334,10 +339,11 @@ def _groups(effect: Effect) -> tuple[LabelArray, LabelArray]:
 
     Neither is open, and neither is in a tally.
     """
-    lock = np.uint8(EDITED)
     return (
-        np.where(
-            effect.locked_before & (effect.decisions_before == 0), lock, effect.decisions_before
-        ),
-        np.where(effect.locked_after & (effect.decisions_after == 0), lock, effect.decisions_after),
+        _group(effect.decisions_before, effect.locked_before),
+        _group(effect.decisions_after, effect.locked_after),
     )
+
+
+def _group(decisions: LabelArray, locked: Mask) -> LabelArray:
+    return np.where(locked & (decisions == UNDECIDED), np.uint8(EDITED), decisions)

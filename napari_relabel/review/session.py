@@ -218,7 +218,7 @@ class ReviewSession(ReviewBrowser):
         if cropped is None:
             return 0
         inside, at = cropped
-        inside = inside & self._case.open_in(at)
+        inside = inside & self._case.proposed_in(at)
         return self._do(self._case.state.change(kind, at, inside, self._case.target(at)))
 
     def _mark_where(
@@ -239,7 +239,7 @@ class ReviewSession(ReviewBrowser):
                 raise ReviewError(f"the box {box} is not within the grid {grid}: clip it first")
         values = np.asarray(mask, np.bool_)
         inside = np.broadcast_to(values, tuple(s.stop - s.start for s in box))
-        return crop(inside, box)
+        return crop(inside, tuple(slice(int(s.start), int(s.stop)) for s in box))
 
     def _do(self, change: Change | None, region_id: int | None = None) -> int:
         if change is None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.arrays import LabelArray, slabs
 from napari_relabel.core.rules import Transition
 from napari_relabel.review.changes import (
     DECISION_OF,
@@ -76,7 +76,9 @@ class CaseState:
         self.locked = np.zeros(given.shape, np.bool_)
         self.n_locked = 0
         self.counts = np.array([given.size, 0, 0, 0], np.int64)
-        self.confusion = np.diag(np.bincount(given.reshape(-1), minlength=n_classes))
+        # In slabs: bincount makes eight bytes of each voxel.
+        sizes = sum(np.bincount(given[s].ravel(), minlength=n_classes) for s in slabs(given.shape))
+        self.confusion = np.diag(sizes)
 
     @property
     def decided(self) -> int:
@@ -94,7 +96,8 @@ class CaseState:
 
     def free(self, box: Box) -> Mask:
         """Voxels of a box that are neither decided nor locked."""
-        free: Mask = (self.decisions[box] == UNDECIDED) & ~self.locked[box]
+        free: Mask = self.decisions[box] == UNDECIDED
+        np.greater(free, self.locked[box], out=free)
         return free
 
     def change(

@@ -68,7 +68,8 @@ def compute_regions(inputs: RegionInputs) -> RegionResult:
     RegionResult
         For `ReviewSession.adopt_regions`.
     """
-    free = (inputs.decisions == UNDECIDED) & ~inputs.locked
+    free = inputs.decisions == UNDECIDED
+    np.greater(free, inputs.locked, out=free)
     regions = find_regions(
         inputs.labels,
         inputs.candidates,
@@ -151,10 +152,9 @@ class Worklist:
 
     def skip(self, region_id: int) -> None:
         """Put a region at the end of the order."""
-        anchor = int(self.regions.anchor[region_id - 1])
-        if anchor in self.skipped:
-            self.skipped.remove(anchor)
-        self.skipped.append(anchor)
+        # Regions skipped before may have grown together into this one.
+        others = [anchor for anchor in self.skipped if self.region_at(anchor) != region_id]
+        self.skipped = [*others, int(self.regions.anchor[region_id - 1])]
 
     def next_after(self, region_id: int) -> int | None:
         """The next open region in rank order, then the first one, then the skipped ones."""
