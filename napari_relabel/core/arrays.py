@@ -150,7 +150,7 @@ def choose(gate: npt.NDArray[np.bool_], yes: LabelArray | np.uint8, no: LabelArr
 
     Arithmetic modulo 256 has no branches: where a gate is noisy it is ten times as fast.
     """
-    out: LabelArray = yes - no
+    out: LabelArray = np.asarray(np.subtract(yes, no))
     out *= gate
     out += no
     return out
