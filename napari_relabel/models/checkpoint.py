@@ -127,7 +127,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint, network: RelabelUN
         )
     weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     about = _about_to_json(checkpoint)
-    content_hash = _content_hash(about, weights)
+    content_hash = content_hash_of(about, weights)
     file = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -179,7 +179,7 @@ def load_checkpoint(path: Path | str) -> tuple[Checkpoint, RelabelUNet]:
     about, weights = file.get("about"), file.get("weights")
     if not isinstance(about, str) or not _is_state_dict(weights):
         raise InputError(f"{path} is incomplete: copy it again from its source")
-    if _content_hash(about, weights) != file.get("sha256"):
+    if content_hash_of(about, weights) != file.get("sha256"):
         raise InputError(
             f"{path} does not match its checksum, so it was damaged or altered: copy it again from "
             f"its source"
@@ -256,10 +256,24 @@ def _about_from_json(text: str, content_hash: str) -> Checkpoint:
     )
 
 
-def _content_hash(about: str, weights: Mapping[str, Tensor]) -> str:
+def content_hash_of(about: str, weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over a description and all weights.
+
+    Parameters
+    ----------
+    about : str
+        Everything but the weights that matters.
+    weights : mapping of str to Tensor
+        Parameters and buffers by name.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256(about.encode())
     for name in sorted(weights):
-        tensor = weights[name].contiguous()
+        tensor = weights[name].detach().cpu().contiguous()
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

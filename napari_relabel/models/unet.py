@@ -135,24 +135,21 @@ class RelabelUNet(BasicUNet):
         skips = zip(self._levels(), (x3, x2, x1, x0), strict=True)
         return Prefix(bottleneck, tuple(_skip_half(level, x_e) for level, x_e in skips))
 
-    def decode(self, prefix: Prefix, repeats: int = 1) -> Tensor:
+    def decode(self, prefix: Prefix) -> Tensor:
         """Finish the forward pass, with fresh dropout masks where dropout is active.
 
         Parameters
         ----------
         prefix : Prefix
-            From `encode`, for B images.
-        repeats : int
-            Number of passes to make at once.
+            From `encode`, for B images; it is left as it is.
 
         Returns
         -------
-        Tensor, shape (repeats * B, K, *grid)
-            Logits; pass r of image b is at ``r * B + b``.
+        Tensor, shape (B, K, *grid)
+            Logits.
         """
-        x = prefix.bottleneck.repeat(repeats, *[1] * (prefix.bottleneck.ndim - 1))
         bottleneck = _block(self.down_4).convs
-        x = bottleneck.conv_1(_drop_and_activate(bottleneck, x))
+        x = bottleneck.conv_1(_drop_and_activate(bottleneck, prefix.bottleneck))
         for level, skip in zip(self._levels(), prefix.skips, strict=True):
             x = _finish_level(level, x, skip)
         return cast("Tensor", self.final_conv(x))
@@ -195,9 +192,7 @@ def _finish_level(level: Any, x: Tensor, skip: Tensor) -> Tensor:
     if any(missing):
         up = functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
     conv = level.convs.conv_0.conv
-    half = _convolve(up, conv.weight[:, -up.shape[1] :], None)
-    images = skip.shape[0]
-    half = half.view(-1, images, *half.shape[1:]).add_(skip).view(half.shape)
+    half = _convolve(up, conv.weight[:, -up.shape[1] :], None) + skip
     half = _drop_and_activate(level.convs, level.convs.conv_0.adn.N(half))
     return cast("Tensor", level.convs.conv_1(half))
 

@@ -12,7 +12,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.models.checkpoint import (
     SCHEMA,
     Checkpoint,
-    _content_hash,
+    content_hash_of,
     load_checkpoint,
     save_checkpoint,
 )
@@ -204,7 +204,7 @@ def test_contradictions_are_refused(wrong: dict[str, object], message: str) -> N
 def test_description_that_does_not_fit_the_weights(saved: Path) -> None:
     file = torch.load(saved, weights_only=True)
     about = file["about"].replace('"features": 2', '"features": 4')
-    alter(saved, about=about, sha256=_content_hash(about, file["weights"]))
+    alter(saved, about=about, sha256=content_hash_of(about, file["weights"]))
     with pytest.raises(InputError, match="contradicts itself"):
         load_checkpoint(saved)
 

@@ -1,0 +1,54 @@
+"""How to sample, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+SamplingMethod = Literal["mcdo", "ensemble", "tta"]
+
+
+@dataclass(frozen=True)
+class EstimateOptions:
+    """How to sample; ``iter_estimate(image, model, **asdict(options))`` takes them.
+
+    Parameters
+    ----------
+    method : {"mcdo", "ensemble", "tta"}
+        Monte Carlo dropout, deep ensemble or test-time augmentation.
+    n_samples : int
+        N, at least 2. An ensemble has one sample per network; test-time augmentation at most 120
+        (2D) or 144 (3D).
+    seed : int
+        Not negative. The same seed gives the same estimate.
+    patch : tuple of int, optional
+        Size of the sliding window on the working grid; by default that of the model.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
+    """
+
+    method: SamplingMethod = "mcdo"
+    n_samples: int = 20
+    seed: int = 0
+    patch: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(SamplingMethod):
+            raise ValueError(
+                f"unknown method {self.method!r}: choose from {', '.join(get_args(SamplingMethod))}"
+            )
+        if self.n_samples < 2:
+            raise ValueError(f"a spread needs at least 2 samples, not {self.n_samples}")
+        if self.seed < 0:
+            raise ValueError(f"a seed must not be negative, not {self.seed}")
+
+
+class Progress(NamedTuple):
+    """Where an estimate is: `done` of `total` samples, over all windows, and what is next."""
+
+    done: int
+    total: int
+    message: str

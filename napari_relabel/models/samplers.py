@@ -1,0 +1,258 @@
+"""Three ways to draw class probabilities: dropout, an ensemble, changed images.
+
+Every sampler is a source of samples for one window of an image at a time; whoever consumes them
+folds them into running moments, so that memory never grows with their number. No sampler leaves a
+trace: modes, batch-norm statistics and random generators are as before at every yield.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_relabel.core.estimate import Method
+from napari_relabel.models.augment import Augmentation, augmentations
+from napari_relabel.models.dropout import (
+    MaskSource,
+    all_but_norms,
+    dropout_layers,
+    replace_dropout,
+    seeded,
+    training_mode_of,
+)
+from napari_relabel.models.network import Network, checked_logits, crop_to, to_probabilities
+from napari_relabel.models.unet import RelabelUNet
+
+NO_SPREAD = (
+    "two passes of this network with its dropout active are identical, so Monte Carlo dropout "
+    "would show a flat map: use method 'tta', an ensemble of networks, or a network with dropout "
+    "(a TorchScript network traced in evaluation mode has lost its dropout)"
+)
+
+
+class Sampler(Protocol):
+    """Source of samples.
+
+    Attributes
+    ----------
+    method : Method
+        What the estimate is to be called.
+    n_samples : int
+        Samples per window.
+    """
+
+    method: Method
+    n_samples: int
+
+    def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
+        """Draw `n_samples` samples for one window.
+
+        Parameters
+        ----------
+        inputs : sequence of Tensor, each of shape (1, C, *grid), float32
+            The window as each network is to see it, normalised.
+        window : int
+            Its number: windows have independent randomness.
+
+        Yields
+        ------
+        Tensor, shape (K, *grid), float32
+            Probabilities; K = 1 means foreground.
+        """
+        ...
+
+
+class DropoutSampler:
+    """Monte Carlo dropout: N passes of one network with only its dropout active.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A `RelabelUNet` is copied, folded and split so that its deterministic part is computed once
+        per window. Of any other network the dropout layers are put in training mode for each
+        pass; where that gives no spread, everything but the normalisation layers, for networks
+        that call functional dropout themselves.
+    n_samples : int
+        N, at least 2.
+    seed : int
+        Seed of the masks.
+    """
+
+    method: Method = "mcdo"
+
+    def __init__(self, module: nn.Module, n_samples: int, seed: int) -> None:
+        self.n_samples = n_samples
+        self._seed = seed
+        self._fast = _FastUNet(module) if _is_fast(module) else None
+        self._network = Network(module)
+        self._active: frozenset[nn.Module] | None = None
+
+    def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
+        """Draw the samples; ValueError where the network turns out to have no dropout."""
+        x = inputs[0]
+        if self._fast is not None:
+            yield from self._fast.samples(x, self.n_samples, (self._seed, window))
+            return
+        if self._active is None:
+            self._active = self._find_dropout(x)
+        for n in range(self.n_samples):
+            yield to_probabilities(self._logits(x, self._active, self._seed, window, n))
+
+    def _logits(self, x: Tensor, active: frozenset[nn.Module], *seeds: int) -> Tensor:
+        network = self._network
+        with (
+            torch.inference_mode(),
+            training_mode_of(network.module, active),
+            seeded(network.device, *seeds),
+        ):
+            return network.logits(x)
+
+    def _find_dropout(self, x: Tensor) -> frozenset[nn.Module]:
+        # On noise, because an empty window can be the same under every mask.
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.device)
+        module = self._network.module
+        for active in (dropout_layers(module), all_but_norms(module)):
+            before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+            first, second = (self._logits(noise, active, self._seed, n) for n in range(2))
+            learnt = [(buffer, kept) for buffer, kept in before if not torch.equal(buffer, kept)]
+            with torch.no_grad():
+                for buffer, kept in learnt:
+                    buffer.copy_(kept)
+            if not learnt and _differ(first, second):
+                return active
+        raise ValueError(NO_SPREAD)
+
+
+class _FastUNet:
+    """Samples of a `RelabelUNet` on the CPU."""
+
+    def __init__(self, module: RelabelUNet) -> None:
+        self._masks = MaskSource()
+        # Channels last is what the convolutions of a CPU are fastest on.
+        layout = torch.channels_last if module.config.spatial_dims == 2 else torch.channels_last_3d
+        # Typed stubs of Module.to know no memory format.
+        unet: Any = module.fused()
+        self._unet: RelabelUNet = unet.to(memory_format=layout)
+        self._layout = layout
+        self._network = Network(self._unet)
+        if not replace_dropout(self._unet, self._masks):
+            raise ValueError(NO_SPREAD)
+        noise = torch.randn(
+            (1, module.config.in_channels, *[32] * module.config.spatial_dims),
+            generator=torch.Generator().manual_seed(0),
+        )
+        if not _differ(*self.samples(noise, 2, (0,))):
+            raise ValueError(NO_SPREAD)
+
+    def samples(self, x: Tensor, n_samples: int, seeds: tuple[int, ...]) -> Iterator[Tensor]:
+        with torch.inference_mode():
+            prefix = self._unet.encode(self._network.pad(x).contiguous(memory_format=self._layout))
+        for n in range(n_samples):
+            self._masks.seed(*seeds, n)
+            with torch.inference_mode():
+                logits = self._unet.decode(prefix)
+                logits = checked_logits(logits, logits.shape[2:])
+                p = to_probabilities(crop_to(logits, x.shape[2:]))
+            yield p
+
+
+class EnsembleSampler:
+    """Deep ensemble: one pass of each of several networks, dropout inactive.
+
+    Parameters
+    ----------
+    modules : sequence of nn.Module
+        At least two, with the same classes.
+    """
+
+    method: Method = "ensemble"
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.n_samples = len(modules)
+        self._networks = [_still(module) for module in modules]
+
+    def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
+        """Predict with every network, each on its own input."""
+        channels = None
+        for network, x in zip(self._networks, inputs, strict=True):
+            p = _predict(network, x)
+            if channels is not None and p.shape[0] != channels:
+                raise ValueError(
+                    f"the networks of an ensemble must have the same outputs, found {channels} "
+                    f"and {p.shape[0]}"
+                )
+            channels = p.shape[0]
+            yield p
+
+
+class AugmentationSampler:
+    """Test-time augmentation: one pass for each of N changed images, mapped back.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network, dropout inactive.
+    n_samples : int
+        N: the image as it is, then N - 1 of the other `augmentations`, drawn without replacement.
+        Where there are fewer than N, all are used.
+    seed : int
+        Seed of that draw.
+    ndim : int
+        Number of axes of the grid.
+    plane : tuple of int or None
+        Plane in which it may be turned.
+    """
+
+    method: Method = "tta"
+
+    def __init__(
+        self,
+        module: nn.Module,
+        n_samples: int,
+        seed: int,
+        ndim: int,
+        plane: tuple[int, int] | None,
+    ) -> None:
+        identity, *others = augmentations(ndim, plane=plane)
+        order = np.random.default_rng(seed).permutation(len(others))[: n_samples - 1]
+        self.augmentations: tuple[Augmentation, ...] = (identity, *(others[i] for i in order))
+        self.n_samples = len(self.augmentations)
+        self._network = _still(module)
+
+    def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
+        """Predict every changed image and map the prediction back."""
+        x = inputs[0]
+        for augmentation in self.augmentations:
+            with torch.inference_mode():
+                changed = augmentation.apply(x)
+            p = _predict(self._network, changed)
+            with torch.inference_mode():
+                back = augmentation.invert(p, x.shape[2:])
+            yield back
+
+
+def _still(module: nn.Module) -> Network:
+    return Network(module.fused() if isinstance(module, RelabelUNet) else module)
+
+
+def _predict(network: Network, x: Tensor) -> Tensor:
+    # Seeded, because functional dropout without a training flag is active in any mode.
+    with (
+        torch.inference_mode(),
+        training_mode_of(network.module, frozenset()),
+        seeded(network.device, 0),
+    ):
+        return network.probabilities(x)
+
+
+def _is_fast(module: nn.Module) -> TypeGuard[RelabelUNet]:
+    return isinstance(module, RelabelUNet) and Network(module).device.type == "cpu"
+
+
+def _differ(a: Tensor, b: Tensor) -> bool:
+    # More than the rounding of sums whose order threads may change.
+    return bool((a - b).abs().max() > 1e-5 * a.abs().max().clamp(min=1))
