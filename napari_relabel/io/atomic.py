@@ -54,7 +54,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -95,12 +95,18 @@ def write_json(path: Path | str, value: Any) -> None:
     OutputError
         If it cannot be written.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = to_json(value)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _flush(path: Path) -> None:
+def to_json(value: Any) -> str:
+    """`value` as readable JSON text; ValueError for NaN and infinity, which JSON lacks."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def flush(path: Path) -> None:
+    """Make the content of a file durable."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
