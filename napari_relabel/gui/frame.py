@@ -1,0 +1,158 @@
+"""How the voxels of a case lie on the canvas: order and direction of axes, voxel size, place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Layer
+
+from napari_relabel.io.volume import Geometry
+
+Box = tuple[slice, ...]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Placement of a grid on the canvas.
+
+    The session keeps voxels in the order of their file. Layers show views of its arrays with other
+    axes first and some of them reversed, so that nothing about the viewer has to change.
+
+    Parameters
+    ----------
+    axes : tuple of int
+        Grid axis that each layer axis shows.
+    reverse : tuple of bool
+        Whether a layer axis runs against its grid axis.
+    transform : dict
+        Values of the layer attributes scale, translate, rotate, shear, affine, units.
+    """
+
+    axes: tuple[int, ...]
+    reverse: tuple[bool, ...]
+    transform: dict[str, Any]
+
+    def view(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """A grid as the layers show it; a trailing axis of colours stays the last one."""
+        more = tuple(range(len(self.axes), array.ndim))
+        turned = array.transpose(*self.axes, *more)
+        return turned[tuple(slice(None, None, -1 if r else None) for r in self.reverse)]
+
+    def box(self, box: Box, grid: tuple[int, ...]) -> Box:
+        """A box of the grid in layer axes."""
+        return tuple(
+            _reversed(box[axis], grid[axis]) if back else box[axis]
+            for axis, back in zip(self.axes, self.reverse, strict=True)
+        )
+
+    def box_to_grid(self, box: Box, grid: tuple[int, ...]) -> Box:
+        """A box in layer axes as one of the grid."""
+        found: list[slice] = [slice(None)] * len(box)
+        for piece, axis, back in zip(box, self.axes, self.reverse, strict=True):
+            found[axis] = _reversed(piece, grid[axis]) if back else piece
+        return tuple(found)
+
+    def to_grid(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """An array in layer axes with the axes of the grid; the inverse of `view`."""
+        straight = array[tuple(slice(None, None, -1 if r else None) for r in self.reverse)]
+        return straight.transpose(np.argsort(self.axes))
+
+    def voxel(self, at: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
+        """A voxel of the grid in layer axes."""
+        return tuple(s.start for s in self.box(tuple(slice(i, i + 1) for i in at), grid))
+
+    def voxel_to_grid(self, at: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
+        """A voxel in layer axes as one of the grid."""
+        return tuple(s.start for s in self.box_to_grid(tuple(slice(i, i + 1) for i in at), grid))
+
+    def place(self, layer: Layer) -> None:
+        """Give a layer this placement, touching only what differs."""
+        for name, value in self.transform.items():
+            now = getattr(layer, name)
+            now = getattr(now, "affine_matrix", now)
+            if name == "units":
+                same = tuple(map(str, now)) == tuple(map(str, value))
+            else:
+                same = np.array_equal(now, value)
+            if not same:
+                setattr(layer, name, value)
+
+
+def frame_of(geometry: Geometry, ndim: int, *, turn: bool = True) -> Frame:
+    """Placement of a grid from its file.
+
+    Volumes with an affine are shown the way radiologists read them: axial slices, anterior up,
+    the patient's right side on the left, the slider in the order of the file.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the grid.
+    ndim : int
+        Number of its axes.
+    turn : bool
+        False keeps the order of the file for volumes too.
+    """
+    axes, reverse = tuple(range(ndim)), (False,) * ndim
+    if turn and ndim == 3 and geometry.affine is not None:
+        axes, reverse = radiological(geometry.affine)
+    voxel_mm = geometry.voxel_mm
+    known = voxel_mm is not None and len(voxel_mm) == ndim
+    scale = np.ones(ndim) if voxel_mm is None or not known else np.asarray(voxel_mm, float)
+    transform = {
+        "scale": scale[list(axes)],
+        "translate": np.zeros(ndim),
+        "rotate": np.eye(ndim),
+        "shear": np.zeros(ndim * (ndim - 1) // 2),
+        "affine": np.eye(ndim + 1),
+        "units": ("millimeter" if known else "pixel",) * ndim,
+    }
+    return Frame(axes, reverse, transform)
+
+
+def frame_of_layer(layer: Layer, axes: tuple[int, ...], reverse: tuple[bool, ...]) -> Frame:
+    """Placement that covers a user's layer, whose axes show those of the grid."""
+    return Frame(
+        axes,
+        reverse,
+        {
+            "scale": np.array(layer.scale),
+            "translate": np.array(layer.translate),
+            "rotate": np.array(layer.rotate),
+            "shear": np.array(layer.shear),
+            "affine": np.array(layer.affine.affine_matrix),
+            "units": layer.units,
+        },
+    )
+
+
+def radiological(
+    affine: npt.NDArray[np.float64],
+) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Axes and directions for axial slices, from a (4, 4) affine to RAS+ mm.
+
+    Returns
+    -------
+    axes : tuple of int
+        Grid axes nearest to inferior-superior (the slider's), anterior-posterior and left-right.
+    reverse : tuple of bool
+        Which of them are reversed so that anterior is up and the patient's right is on the left.
+    """
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    left = [0, 1, 2]
+    axes: list[int] = []
+    for world in (2, 1, 0):
+        axis = max(left, key=lambda a: abs(directions[world, a]))
+        left.remove(axis)
+        axes.append(axis)
+    upwards = bool(directions[1, axes[1]] > 0)
+    rightwards = bool(directions[0, axes[2]] > 0)
+    return tuple(axes), (False, upwards, rightwards)
+
+
+def _reversed(piece: slice, n: int) -> slice:
+    return slice(n - piece.stop, n - piece.start)

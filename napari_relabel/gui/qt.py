@@ -1,0 +1,7 @@
+"""Names of Qt that qtpy passes on without telling type checkers."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+
+__all__ = ["Signal"]
