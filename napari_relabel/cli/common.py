@@ -85,7 +85,7 @@ def fail(message: str) -> None:
 def emit(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     """Print a result for a person, or for a machine."""
     if as_json:
-        typer.echo(json.dumps(result, indent=2))
+        typer.echo(json.dumps(result, indent=2, default=str))
     else:
         typer.echo("\n".join(lines))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -118,7 +118,7 @@ def export(
     report = export_review(
         ReviewFolder.open(folder), out, only_approved=only_approved, reviewer=reviewer
     )
-    emit({}, [str(report)], as_json=as_json)
+    emit(asdict(report), [str(report)], as_json=as_json)
 
 
 @plain_errors
@@ -137,5 +137,7 @@ def replay(
     from napari_relabel.review.folder import ReviewFolder
     from napari_relabel.review.replay import replay as replay_all
 
-    report: Any = replay_all(ReviewFolder.open(folder), verify=verify, reviewer=reviewer)
-    emit({}, [str(report)], as_json=as_json)
+    report = replay_all(ReviewFolder.open(folder), verify=verify, reviewer=reviewer)
+    emit(asdict(report), [str(report)], as_json=as_json)
+    if verify and not report.ok:
+        raise typer.Exit(1)

@@ -92,8 +92,11 @@ def test_from_given_maps_to_verified_masks(dataset: Path, tmp_path: Path) -> Non
         clean = nib.load(dataset / "clean" / f"{name}.nii.gz")
         np.testing.assert_array_equal(np.asarray(exported.dataobj), np.asarray(clean.dataobj))
         np.testing.assert_array_equal(exported.affine, clean.affine)
-        assert json.loads((out / f"{name}.nii.gz.json").read_text())
-    call("replay", review, "--verify")
+        assert json.loads((out / f"{name}.json").read_text())["reviewer"] == "auto"
+    assert "2 of 2 exports the same" in call("replay", review, "--verify").stdout
+    (out / "a.nii.gz").write_bytes((dataset / "masks" / "a.nii.gz").read_bytes())
+    assert "differs" in call("replay", review, "--verify", code=1).stdout
+    call("export", review, "--out", out)
     scores = json.loads(call("evaluate", out, dataset / "clean", "--json").stdout)
     assert scores["mean"]["dice"] == 1.0
     assert digest(dataset) == originals
