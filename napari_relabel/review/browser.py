@@ -71,6 +71,11 @@ class ReviewBrowser:
             self._case.worklist.skipped = list(self._resume["skipped"])
             self._case.worklist.anchor = self._resume["anchor"]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the reviewer's journals without being in the way, for a message."""
+        return self._chain.warnings
+
     # -- the cases ------------------------------------------------------------------------------
 
     @property
@@ -326,8 +331,7 @@ class ReviewBrowser:
     def _actions(self, case_id: str) -> list[Action]:
         # Those of this session are read back from its own file; what another session of the same
         # reviewer does meanwhile is merged when the next one starts.
-        every = (*self._chain.actions, *read_actions(self._journal.path))
-        return [a for a in every if a.case_id == case_id]
+        return [*self._chain.of_case(case_id), *read_actions(self._journal.path, case_id)]
 
     def _noted(self, kind: str, context: Context) -> None:
         before = self._statuses.get(context.case_id, CaseStatus(context.case_id))

@@ -53,11 +53,14 @@ class Chain:
         Ids of the actions that nothing follows; the last one is last in `actions`.
     resume : dict or None
         Where the reviewer was, from the session that acted last and was at a case.
+    warnings : tuple of str
+        Sessions whose journals are missing.
     """
 
     actions: tuple[Action, ...]
     heads: tuple[str, ...]
     resume: dict[str, Any] | None
+    warnings: tuple[str, ...] = ()
 
     def of_case(self, case_id: str) -> tuple[Action, ...]:
         """Actions about one case."""
@@ -95,8 +98,8 @@ def read_chain(folder: Path, reviewer: str) -> Chain:
     Raises
     ------
     JournalError
-        If one of the reviewer's journals is damaged, of a newer version, or builds on an action
-        that no journal has. The journals of others are not touched.
+        If one of the reviewer's journals is damaged or of a newer version. Those of others are
+        not read.
     """
     actions: dict[str, Action] = {}
     resumes: dict[Path, dict[str, Any]] = {}
@@ -109,24 +112,24 @@ def read_chain(folder: Path, reviewer: str) -> Chain:
             if state is not None:
                 resumes[path] = json.loads(state[0])
     parents = {p for a in actions.values() for p in _parents(a)}
-    missing = next((a for a in actions.values() if not actions.keys() >= set(_parents(a))), None)
-    if missing is not None:
-        raise JournalError(
-            f"{missing.path} continues a session of {reviewer} whose journal is not in {folder}: "
-            "put the missing .sqlite file back (or move this one away to go on without it)"
-        )
+    orphans = {a.path: None for a in actions.values() if not actions.keys() >= set(_parents(a))}
+    warnings = tuple(
+        f"{path} continues a session of {reviewer} whose journal is not there or was not read "
+        "to its end: those decisions are missing until the .sqlite file is put back"
+        for path in orphans
+    )
     heads = sorted(actions.keys() - parents)
     ordered = _ordered(actions, heads)
     resume = next((resumes[a.path] for a in reversed(ordered) if a.path in resumes), None)
-    return Chain(tuple(ordered), tuple(heads), resume)
+    return Chain(tuple(ordered), tuple(heads), resume, warnings)
 
 
-def read_actions(path: Path) -> tuple[Action, ...]:
-    """Actions of one journal in order; none where the file does not exist."""
+def read_actions(path: Path, case_id: str) -> tuple[Action, ...]:
+    """Actions of one journal on one case, in order; none where the file does not exist."""
     if not path.exists():
         return ()
     with _open(path) as db:
-        return () if db is None else tuple(_select(db, path))
+        return () if db is None else tuple(_select(db, path, "WHERE case_id = ?", (case_id,)))
 
 
 def load_changes(actions: Iterable[Action]) -> dict[str, Change]:
@@ -186,7 +189,7 @@ def _ordered(actions: Mapping[str, Action], heads: Iterable[str]) -> list[Action
     stack = list(heads)[::-1]
     while stack:
         action = actions[stack[-1]]
-        todo = [p for p in _parents(action) if p not in done]
+        todo = [p for p in _parents(action) if p not in done and p in actions]
         if todo:
             stack.extend(reversed(todo))
         else:
@@ -194,9 +197,11 @@ def _ordered(actions: Mapping[str, Action], heads: Iterable[str]) -> list[Action
     return list(done.values())
 
 
-def _select(db: sqlite3.Connection, path: Path) -> list[Action]:
+def _select(
+    db: sqlite3.Connection, path: Path, where: str = "", values: Sequence[str] = ()
+) -> list[Action]:
     columns = ", ".join(Action._fields[1:])
-    rows = db.execute(f"SELECT {columns} FROM action ORDER BY seq").fetchall()
+    rows = db.execute(f"SELECT {columns} FROM action {where} ORDER BY seq", values).fetchall()
     return [Action(path, *row) for row in rows]
 
 
@@ -228,6 +233,6 @@ def _open(path: Path) -> Iterator[sqlite3.Connection | None]:
             yield db
     except (sqlite3.Error, KeyError) as error:
         raise JournalError(
-            f"{path} is damaged ({error}): put back a copy of it, or move it out of the folder to "
-            "go on without the decisions in it"
+            f"{path} is damaged ({error}): put back a copy of it, rescue what can be read with "
+            "napari_relabel.review.salvage, or move it out of the folder to go on without it"
         ) from error

@@ -177,9 +177,9 @@ class ReviewFolder:
             added.append(
                 CaseRecord(
                     id=case.id,
-                    labels=self._relative(case.labels),
+                    labels=self.relative(case.labels),
                     labels_sha256=labels.sha256,
-                    image=None if case.image is None else self._relative(case.image),
+                    image=None if case.image is None else self.relative(case.image),
                     image_sha256=None if image is None else image.sha256,
                     note=note,
                 )
@@ -251,10 +251,17 @@ class ReviewFolder:
         """
         return CaseData(
             case_id,
-            self._labels(case_id),
+            self.load_labels(case_id),
             self.load_estimate(case_id),
             self.load_image(case_id) if image else None,
         )
+
+    def load_labels(self, case_id: str) -> LabelVolume:
+        """Read the given labels of a case; ReviewError where the file has changed."""
+        record = self.record(case_id)
+        labels = volume.read_labels(self._found(record.labels), values=self.values)
+        _check_same(labels.path, labels.sha256, record.labels_sha256)
+        return labels
 
     def load_image(self, case_id: str) -> ImageVolume | None:
         """Read the image of a case; None where it has none."""
@@ -282,7 +289,7 @@ class ReviewFolder:
         ReviewError
             If it is on another grid than the labels, or of another number of classes.
         """
-        labels = self._labels(case_id)
+        labels = self.load_labels(case_id)
         if estimate.shape != labels.grid or estimate.n_classes != labels.n_classes:
             raise ReviewError(
                 f"the estimate of case {case_id!r} has {estimate.n_classes} classes on grid "
@@ -340,15 +347,10 @@ class ReviewFolder:
     def _moved(self, name: str, sha256: str, finder: Finder) -> str:
         if (self.path / name).exists():
             return name
-        return self._relative(finder.find(Path(name).name, sha256))
+        return self.relative(finder.find(Path(name).name, sha256))
 
-    def _labels(self, case_id: str) -> LabelVolume:
-        record = self.record(case_id)
-        labels = volume.read_labels(self._found(record.labels), values=self.values)
-        _check_same(labels.path, labels.sha256, record.labels_sha256)
-        return labels
-
-    def _relative(self, file: Path) -> str:
+    def relative(self, file: Path) -> str:
+        """A path as the folder notes it: relative to itself where both are on one drive."""
         try:
             return Path(os.path.relpath(file.absolute(), self.path.absolute())).as_posix()
         except ValueError:  # on another drive of Windows there is no relative path

@@ -110,7 +110,7 @@ def rebuild(state: CaseState, actions: Iterable[Action], changes: Mapping[str, C
             step = Step(action.id, changes[action.id])
             state.commit(state.forward(step.change))
             history.did(step)
-        elif action.kind in ("undo", "redo") and action.target is not None:
+        elif action.target is not None and action.target in changes:
             step = Step(action.target, changes[action.target])
             if action.kind == "undo":
                 state.commit(state.backward(step.change))

@@ -28,7 +28,7 @@ APPLICATION_ID = 0x6E726C62
 #: Seconds to wait for a reader of the same file to finish.
 TIMEOUT = 10.0
 
-_SCHEMA = f"""
+SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -243,7 +243,7 @@ class JournalWriter:
         return self._db
 
     def _create(self, db: sqlite3.Connection) -> None:
-        for statement in _SCHEMA.split(";"):
+        for statement in SCHEMA.split(";"):
             db.execute(statement)
         db.executemany("INSERT INTO meta VALUES (?, ?)", self._meta.items())
         row = {"kind": "open", "note": json.dumps({"version": __version__})}

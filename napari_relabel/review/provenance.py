@@ -70,7 +70,7 @@ def sidecar(
         "approved": history.approved,
         "automatic": any(_automatic(a) for a in actions if a.id in standing),
         "given": {"file": labels.path.name, "sha256": labels.sha256, "note": record.note},
-        "mask_sha256": indices_sha256(state.corrected),
+        "indices_sha256": indices_sha256(state.corrected),
         "settings": _settings([a for a in actions if a.id in standing]),
         "actions": len(standing),
         "last_action": actions[-1].id if actions else None,

@@ -103,11 +103,8 @@ def follow(
 
 def statuses(actions: Iterable[Action]) -> dict[str, CaseStatus]:
     """Status of every case that was acted on, from the actions of one reviewer in order."""
-    found: dict[str, CaseStatus] = {}
-    for action in actions:
-        if action.case_id is not None:
-            before = found.get(action.case_id, CaseStatus(action.case_id))
-            found[action.case_id] = follow(
-                before, action.kind, action.open_after, action.decided_after
-            )
-    return found
+    last = {a.case_id: a for a in actions if a.case_id is not None and a.kind != "export"}
+    return {
+        case_id: follow(CaseStatus(case_id), a.kind, a.open_after, a.decided_after)
+        for case_id, a in last.items()
+    }

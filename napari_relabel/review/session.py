@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_relabel.io.export import ExportReport
 from napari_relabel.review.browser import ReviewBrowser
 from napari_relabel.review.changes import Box, Change, ChangeKind, Mask, crop, whole
 from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.export import default_out, export_case, export_note
 from napari_relabel.review.history import Step
 from napari_relabel.review.state import Effect
 
@@ -193,6 +196,37 @@ class ReviewSession(ReviewBrowser):
     def unapprove(self) -> None:
         """Withdraw the approval."""
         self._set_approved(False)
+
+    def export(self, out: Path | str | None = None) -> ExportReport:
+        """Write the corrected mask of the open case, with a JSON record beside it.
+
+        Parameters
+        ----------
+        out : Path or str, optional
+            Folder; default: ``exports/<reviewer>`` in the REVIEW folder.
+
+        Returns
+        -------
+        ExportReport
+
+        Raises
+        ------
+        InputError
+            If it cannot be written, or the given labels have changed; nothing is left behind.
+        """
+        case = self._case
+        report = export_case(
+            self.folder,
+            case.labels,
+            case.state,
+            case.history,
+            self._actions(case.case_id),
+            case.case_id,
+            self.reviewer,
+            default_out(self.folder, self.reviewer) if out is None else Path(out),
+        )
+        self._write("export", None, note=export_note(self.folder, report, case.state))
+        return report
 
     # -- within ---------------------------------------------------------------------------------
 

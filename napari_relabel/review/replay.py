@@ -1,0 +1,184 @@
+"""The same masks again from the journals alone, compared with what was exported."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.volume import LabelVolume, read_labels
+from napari_relabel.review.chain import Action, Chain, read_chain, reviewers
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.history import restore
+from napari_relabel.review.provenance import indices_sha256
+
+Verdict = Literal["same", "differs", "missing"]
+
+
+@dataclass(frozen=True)
+class ReplayedExport:
+    """An exported mask compared with what its journal gives.
+
+    Parameters
+    ----------
+    file : Path
+        The mask.
+    verdict : {"same", "differs", "missing"}
+        Same: the file and every voxel in it are what the journal gives, bit for bit.
+    detail : str
+        What differs, or empty.
+    """
+
+    file: Path
+    verdict: Verdict
+    detail: str
+
+
+@dataclass(frozen=True)
+class ReplayedCase:
+    """A case rebuilt from the journals of one reviewer.
+
+    Parameters
+    ----------
+    case_id, reviewer : str
+        Which case, whose decisions.
+    actions : int
+        Actions on it.
+    decided : int
+        Voxels decided.
+    changed : int
+        Voxels that differ from the given labels.
+    indices_sha256 : str
+        Hash of the corrected class indices.
+    exports : tuple of ReplayedExport
+        The last export to each place; empty without `verify`.
+    """
+
+    case_id: str
+    reviewer: str
+    actions: int
+    decided: int
+    changed: int
+    indices_sha256: str
+    exports: tuple[ReplayedExport, ...]
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """All cases rebuilt.
+
+    Parameters
+    ----------
+    cases : tuple of ReplayedCase
+        One per case and reviewer with actions on it.
+    """
+
+    cases: tuple[ReplayedCase, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every export that was compared is the same."""
+        return all(export.verdict == "same" for case in self.cases for export in case.exports)
+
+    def __str__(self) -> str:
+        exports = [export for case in self.cases for export in case.exports]
+        same = sum(export.verdict == "same" for export in exports)
+        lines = [f"rebuilt {len(self.cases)} cases, {same} of {len(exports)} exports the same"]
+        lines += [f"{e.file}: {e.verdict} {e.detail}" for e in exports if e.verdict != "same"]
+        return "\n".join(lines)
+
+
+def replay(
+    folder: ReviewFolder, *, verify: bool = False, reviewer: str | None = None
+) -> ReplayReport:
+    """Rebuild the masks from the given labels and the journals, and nothing else.
+
+    Parameters
+    ----------
+    folder : ReviewFolder
+        The review; its estimates are not needed.
+    verify : bool
+        Compare every exported mask, as the journal says it was exported, with what the actions
+        before that give.
+    reviewer : str, optional
+        Whose decisions; default: everyone's.
+
+    Returns
+    -------
+    ReplayReport
+
+    Raises
+    ------
+    ReviewError, JournalError
+        If given labels have changed, or a journal is damaged.
+    """
+    found: list[ReplayedCase] = []
+    for name in [reviewer] if reviewer is not None else reviewers(folder.journals):
+        chain = read_chain(folder.journals, name)
+        for case in folder.cases:
+            actions = chain.of_case(case.id)
+            if actions:
+                found.append(_replay_case(folder, chain, case.id, actions, name, verify))
+    return ReplayReport(tuple(found))
+
+
+def _replay_case(
+    folder: ReviewFolder,
+    chain: Chain,
+    case_id: str,
+    actions: tuple[Action, ...],
+    reviewer: str,
+    verify: bool,
+) -> ReplayedCase:
+    labels = folder.load_labels(case_id)
+    state, _ = restore(labels, actions)
+    exports: list[ReplayedExport] = []
+    if verify:
+        for action, note in _last_exports(actions):
+            before = [a for a in chain.up_to(action.id) if a.case_id == case_id]
+            exports.append(_compare(folder, labels, before, note))
+    return ReplayedCase(
+        case_id=case_id,
+        reviewer=reviewer,
+        actions=len(actions),
+        decided=state.decided,
+        changed=int(np.count_nonzero(state.corrected != state.given)),
+        indices_sha256=indices_sha256(state.corrected),
+        exports=tuple(exports),
+    )
+
+
+def _last_exports(actions: Iterable[Action]) -> list[tuple[Action, dict[str, Any]]]:
+    last: dict[str, tuple[Action, dict[str, Any]]] = {}
+    for action in actions:
+        if action.kind == "export" and action.note is not None:
+            note = json.loads(action.note)
+            last[note["file"]] = (action, note)
+    return list(last.values())
+
+
+def _compare(
+    folder: ReviewFolder, labels: LabelVolume, actions: list[Action], note: dict[str, Any]
+) -> ReplayedExport:
+    file = Path(os.path.normpath(folder.path / note["file"]))
+    state, _ = restore(labels, actions)
+    if indices_sha256(state.corrected) != note["indices_sha256"]:
+        return ReplayedExport(file, "differs", "the journal gives another mask than was exported")
+    if not file.exists():
+        return ReplayedExport(file, "missing", "it was moved or deleted")
+    try:
+        written = read_labels(file, values=labels.values)
+    except InputError as error:
+        return ReplayedExport(file, "differs", str(error))
+    if written.grid != labels.grid or not np.array_equal(written.indices, state.corrected):
+        return ReplayedExport(file, "differs", "the file holds other labels")
+    if file_sha256(file) != note["file_sha256"]:
+        return ReplayedExport(file, "differs", "the labels are the same but the file is not")
+    return ReplayedExport(file, "same", "")
