@@ -55,7 +55,22 @@ def train(
         seed=seed,
     )
     result = follow(run_training(cases, options, out), "training")
-    emit({}, [str(result)], as_json=as_json)
+    score = result.dice_mean
+    lines = [f"Model of epoch {result.kept_epoch}: {result.model}"]
+    if score is None:
+        lines.append("No validation cases: mark some in the data set to see the Dice of a model.")
+    else:
+        lines.append(f"Validation Dice {score:.4f}, mean over {len(result.validation)} cases")
+    lines += [f"not paired, left out: {name}" for name in cases.unpaired]
+    record: dict[str, Any] = {
+        "run": str(result.folder),
+        "model": str(result.model),
+        "epoch": result.kept_epoch,
+        "dice_mean": score,
+        "validation": dict(result.validation),
+        "unpaired": list(cases.unpaired),
+    }
+    emit(record, lines, as_json=as_json)
 
 
 @plain_errors

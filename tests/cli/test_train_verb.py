@@ -1,0 +1,41 @@
+"""Training from the command line, then estimating with what was trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_relabel.cli.app import app
+
+
+def test_train_then_estimate(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = ["image,labels,split"]
+    for i in range(6):
+        y, x = np.mgrid[:40, :48]
+        disc = (y - rng.integers(14, 26)) ** 2 + (x - rng.integers(16, 32)) ** 2 < 90
+        grey = (disc * 120 + rng.integers(0, 60, disc.shape)).astype(np.uint8)
+        Image.fromarray(grey).save(tmp_path / f"i{i}.png")
+        Image.fromarray(disc.astype(np.uint8) * 255).save(tmp_path / f"m{i}.png")
+        rows.append(f"i{i}.png,m{i}.png,{'val' if i > 3 else 'train'}")
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text("\n".join(rows) + "\n")
+
+    def call(*args: object) -> dict[str, object]:
+        result = CliRunner().invoke(app, [*map(str, args), "--json"])
+        assert result.exit_code == 0, result.output
+        record: dict[str, object] = json.loads(result.stdout)
+        return record
+
+    run = tmp_path / "run"
+    options = ("--epochs", 1, "--size", 32, "--features", 4, "--batch-size", 2)
+    trained = call("train", manifest, "--out", run, *options)
+    assert Path(str(trained["model"])).exists()
+    assert len(trained["validation"]) == 2  # type: ignore[arg-type]
+    assert 0 <= trained["dice_mean"] <= 1  # type: ignore[operator]
+    done = call("estimate", manifest, "--model", run, "--out", tmp_path / "r", "--samples", 2)
+    assert len(done["estimated"]) == 6 and not done["failed"]  # type: ignore[arg-type]
