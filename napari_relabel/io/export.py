@@ -15,7 +15,7 @@ from napari_relabel.io.errors import InputError, OutputError
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.tables import read_json
-from napari_relabel.io.volume import LabelVolume, check_suffix, read_labels, write_to
+from napari_relabel.io.volume import LabelVolume, check_suffix, read_labels, read_raw, write_to
 
 SCHEMA = "napari-relabel export"
 VERSION = 1
@@ -170,17 +170,18 @@ def _verify(
     except InputError as error:
         reason = str(error).replace(str(written), "the new file")
         raise OutputError(f"{target} was not written, it would be unreadable: {reason}") from error
-    source = read_labels(original.path, original.values)
+    source = read_raw(original.path)
+    stored = source.array
     old, new = source.geometry.affine, back.geometry.affine
     same_affine = old is None if new is None else old is not None and np.array_equal(old, new)
     kept = np.expand_dims(~decided, source.extra_axes)
     checks = {
-        "shape": back.stored.shape == source.stored.shape,
-        "type": back.stored.dtype == source.stored.dtype,
+        "shape": back.stored.shape == stored.shape,
+        "type": back.stored.dtype == stored.dtype,
         "geometry": same_affine and back.geometry.voxel_mm == source.geometry.voxel_mm,
         "voxels": np.array_equal(back.indices, corrected),
         "undecided voxels": np.array_equal(
-            np.where(kept, back.stored, 0), np.where(kept, source.stored, 0)
+            np.where(kept, back.stored, 0), np.where(kept, stored, 0)
         ),
     }
     failed = [name for name, good in checks.items() if not good]

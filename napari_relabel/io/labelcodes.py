@@ -13,7 +13,8 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.raw import Raw
 
 MAX_CLASSES = 256
-_CHUNK = 1 << 22
+#: Voxels at a time: the wide temporaries of a chunk stay in the processor's cache.
+_CHUNK = 1 << 17
 _TABLE = 1 << 16
 #: How far a scaled label may be off a whole number: float32 slopes such as 1/255 are not exact.
 _WHOLE = 1e-3
