@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -10,7 +11,9 @@ import numpy.typing as npt
 
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.provenance import indices_sha256
 from napari_relabel.review.records import NewCase
+from napari_relabel.review.session import ReviewSession
 
 OBLIQUE = np.array(
     [[0.9, -0.1, 0.05, -30.0], [0.12, 0.8, -0.3, 12.5], [0.0, 0.25, 2.4, -100.0], [0, 0, 0, 1]]
@@ -65,3 +68,44 @@ def make_folder(
     for case, estimate in zip(new, estimates, strict=True):
         folder.set_estimate(case.id, estimate)
     return folder
+
+
+def describe(session: ReviewSession) -> str:
+    """Everything that has to survive, on one line."""
+    return json.dumps(
+        [
+            session.case_id,
+            session.delta,
+            session.options.rule,
+            session.view.get("slice"),
+            indices_sha256(session.decisions),
+            indices_sha256(session.corrected),
+            indices_sha256(session.locked.view(np.uint8)),
+            session.can_undo,
+            session.can_redo,
+            session.is_approved,
+        ]
+    )
+
+
+def act_at_random(session: ReviewSession, rng: np.random.Generator) -> None:
+    """One of everything that a reviewer does."""
+    noise = rng.random(session.given.shape) < 0.3
+    case = session.case_ids[int(rng.integers(2))]
+    label, delta, at = int(rng.integers(2)), float(rng.random()) * 0.2, int(rng.integers(9))
+    actions = [
+        session.accept,
+        session.reject,
+        session.undo,
+        session.redo,
+        session.approve,
+        lambda: session.accept_where(noise),
+        lambda: session.reject_where(noise),
+        lambda: session.edit(noise, label),
+        lambda: session.lock_where(noise),
+        lambda: session.unlock_where(noise),
+        lambda: session.set_delta(delta),
+        lambda: session.set_cursor({"slice": at}),
+        lambda: session.case_id == case or session.open_case(case),
+    ]
+    actions[int(rng.integers(len(actions)))]()
