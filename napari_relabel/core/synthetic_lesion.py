@@ -61,8 +61,8 @@ def draw_lesion(rng: np.random.Generator, size: int) -> Lesion:
     level, radius = _level_set(rng, size)
     ragged = radius * rng.uniform(0.02, 0.09) * cloud_field(rng, level.shape, size * 0.025)
     outline = _outline(rng, level + ragged, size)
-    inset = rng.uniform(0.012, 0.026)
-    softness = rng.uniform(0.003, 0.012)
+    inset = np.clip(rng.uniform(0.07, 0.1) * radius, 0.008, 0.02)
+    softness = rng.uniform(0.003, 0.01)
     frayed = softness * rng.uniform(0.5, 1.2) * cloud_field(rng, level.shape, size * 0.008)
     edge = sigmoid((level + ragged + frayed - np.float32(inset)) / np.float32(softness))
     depth = level / np.float32(radius)
@@ -133,6 +133,6 @@ def _coloured(
     if rng.random() < 0.3:
         veil = ramp(cloud_field(rng, shape, size * 0.06), 0.3, 1.6) * ramp(depth, 0.15, 0.45)
         local += rng.uniform(0.4, 0.9) * veil[..., None] * (_BLUE_GREY - local)
-    halo = rng.uniform(0, 0.1) * ramp(depth, -0.9, 0.1) * (1 - edge)
+    halo = rng.uniform(0, 0.08) * ramp(depth, -0.5, 0.1) * (1 - edge)
     absorption = density[..., None] * local + halo[..., None] * _RED
     return np.asarray(absorption, np.float32)
