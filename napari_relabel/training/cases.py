@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from napari_relabel.core.arrays import FloatArray, LabelArray
 from napari_relabel.io.dataset import CasePaths, Dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.volume import ImageVolume, LabelVolume, read_image, read_labels
+from napari_relabel.models.inputs import channels_first
 from napari_relabel.models.preprocess import WorkingGrid
 from napari_relabel.models.resample import resize
 from napari_relabel.training.options import TrainOptions
@@ -177,13 +177,6 @@ def load_cases(dataset: Dataset, options: TrainOptions) -> Generator[tuple[int, 
     return Cases(tuple(remapped[: len(train)]), tuple(remapped[len(train) :]), known)
 
 
-def channels_first(image: ImageVolume) -> npt.NDArray[Any]:
-    """Data of an image with its channels first, shape (C, *grid)."""
-    if image.channel_axis is None:
-        return image.data[None]
-    return np.moveaxis(image.data, image.channel_axis, 0)
-
-
 def majority(labels: LabelArray, shape: Sequence[int]) -> LabelArray:
     """Labels on another grid: at each voxel the class that covers most of it.
 
@@ -230,7 +223,7 @@ def _check_like(image: ImageVolume, before: Sequence[TrainingCase], dims: int) -
             f"{image.path} is {len(image.grid)}D {image.grid}, the training options are for "
             f"{dims}D: choose options for this data set"
         )
-    channels = channels_first(image).shape[0]
+    channels = channels_first(image.data, image.channel_axis).shape[0]
     if before and channels != before[0].image.shape[0]:
         raise InputError(
             f"{image.path} has {channels} channels, {before[0].paths.image} has "
@@ -239,7 +232,7 @@ def _check_like(image: ImageVolume, before: Sequence[TrainingCase], dims: int) -
 
 
 def _on_working_grid(image: ImageVolume, working: WorkingGrid) -> npt.NDArray[np.generic]:
-    data = channels_first(image)
+    data = channels_first(image.data, image.channel_axis)
     shape = working.shape_for(image.grid, image.geometry.voxel_mm)
     if data.dtype == np.uint8:
         # A quarter of the memory; the rounding is far below the noise of an 8-bit image.

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_relabel.io.dataset import Dataset
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
+from napari_relabel.models.threads import limit_threads
 from napari_relabel.training.cases import Cases, load_cases
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.runfolder import EpochMetrics, RunFolder
@@ -52,7 +53,7 @@ class TrainResult:
         One per epoch.
     validation : dict
         Per validation case the Dice of each foreground class under the kept model, on the grid of
-        its file; None where a class is neither predicted nor there.
+        its file; 1 for a class that is neither predicted nor there.
     """
 
     folder: Path
@@ -113,6 +114,7 @@ def train(
     >>> for progress in train(open_dataset("skin"), options, "run"):  # doctest: +SKIP
     ...     print(progress.message)
     """
+    limit_threads()
     folder = RunFolder(out, options)
     reading = load_cases(dataset, options)
     while True:

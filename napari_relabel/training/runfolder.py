@@ -152,7 +152,7 @@ class RunFolder:
         with atomic_path(self.path / "metrics.csv") as temporary:
             temporary.write_text(text.getvalue(), encoding="utf-8")
 
-    def write_validation(self, epoch: int, dice: Mapping[str, Sequence[float | None]]) -> None:
+    def write_validation(self, epoch: int, dice: Mapping[str, Sequence[float]]) -> None:
         """Write ``validation.json``: the Dice per case and foreground class of the kept model."""
         write_json(
             self.path / "validation.json",

@@ -7,16 +7,17 @@ from collections.abc import Generator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.inferers.utils import sliding_window_inference
 
-from napari_relabel.core.arrays import FloatArray, LabelArray, most_probable
+from napari_relabel.core.arrays import LabelArray, most_probable
+from napari_relabel.core.metrics import dice_per_class
 from napari_relabel.io.volume import read_labels
-from napari_relabel.models.resample import resize
+from napari_relabel.models.network import to_probabilities
+from napari_relabel.models.tiling import BlendedMaps, Layout
 from napari_relabel.models.unet import RelabelUNet
 from napari_relabel.training.cases import TrainingCase
 from napari_relabel.training.options import TrainOptions
 
-CaseDice = Mapping[str, tuple[float | None, ...]]
+CaseDice = Mapping[str, tuple[float, ...]]
 
 
 def validate(
@@ -46,18 +47,17 @@ def validate(
     Returns
     -------
     dict
-        Per case id the Dice of every foreground class; None where neither the prediction nor the
-        reference has that class.
+        Per case id the Dice of every foreground class; 1 for a class that is neither predicted nor
+        there.
     """
-    found: dict[str, tuple[float | None, ...]] = {}
+    found: dict[str, tuple[float, ...]] = {}
     for done, case in enumerate(cases, start=1):
         prediction = predict(network, case, options)
         reference_path = case.paths.clean or case.paths.labels
         assert reference_path is not None
         reference = read_labels(reference_path, label_values).indices
-        found[case.paths.id] = tuple(
-            _dice_of(prediction == k, reference == k) for k in range(1, len(label_values))
-        )
+        scores = dice_per_class(prediction, reference, len(label_values))
+        found[case.paths.id] = tuple(float(score) for score in scores[1:])
         yield done
     return found
 
@@ -77,39 +77,23 @@ def predict(network: RelabelUNet, case: TrainingCase, options: TrainOptions) -> 
     Returns
     -------
     ndarray, shape ``case.grid``, uint8
-        Class indices. Probabilities, not classes, are resampled from the working grid.
+        Class indices. Probabilities, not classes, are resampled from the working grid, and windows
+        are blended, as in estimation.
     """
     network.eval()
     image = torch.from_numpy(options.normalisation(case.image))[None]
-    with torch.inference_mode():
-        if options.working.patch is None:
-            logits = network(image)
-        else:
-            logits = sliding_window_inference(
-                image,
-                options.window,
-                1,
-                network,
-                overlap=0.5,
-                mode="gaussian",
-                padding_mode="replicate",
-            )
-        one_output = logits.shape[1] == 1
-        probabilities = (torch.sigmoid(logits) if one_output else logits.softmax(dim=1))[0].numpy()
-    fine = resize(probabilities, case.grid)
-    return (fine[0] > 0.5).astype(np.uint8) if one_output else most_probable(fine)
+    layout = Layout(case.grid, image.shape[2:], options.working.patch)
+    blended = BlendedMaps(case.grid)
+    nothing = np.zeros(case.grid, np.float32)
+    for window in layout:
+        with torch.inference_mode():
+            found = layout.to_image(to_probabilities(network(layout.cut(image, window))), window)
+        unused = nothing[window.image]
+        blended.add(window.image, layout.importance(window), found, unused, unused)
+    one_output = len(blended.mean) == 1
+    return (blended.mean[0] > 0.5).astype(np.uint8) if one_output else most_probable(blended.mean)
 
 
-def mean_dice(found: CaseDice) -> FloatArray:
-    """Mean over the classes for every case, in order; cases without any foreground left out."""
-    means = [
-        np.mean([value for value in values if value is not None])
-        for values in found.values()
-        if any(value is not None for value in values)
-    ]
-    return np.array(means, np.float32)
-
-
-def _dice_of(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float | None:
-    size = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
-    return 2 * int(np.count_nonzero(a & b)) / size if size else None
+def mean_dice(found: CaseDice) -> npt.NDArray[np.float64]:
+    """Mean over the foreground classes for every case, in order."""
+    return np.array([np.mean(values) for values in found.values()], np.float64)

@@ -91,7 +91,7 @@ def test_clean_masks_are_the_reference_where_there_are_any(discs, tmp_path):
     assert found == {"c0": (1.0,)}
 
 
-def test_a_class_that_is_nowhere_has_no_dice(discs):
+def test_a_class_that_is_nowhere_counts_as_found(discs):
     root = discs(3, n_validation=2)
     iio.imwrite(root / "masks" / "c0.png", np.zeros((40, 40), np.uint8))
     options = tiny()
@@ -99,5 +99,5 @@ def test_a_class_that_is_nowhere_has_no_dice(discs):
     _, found = run_to_end(
         validate(Threshold([100.0]), cases.validation, cases.label_values, options)
     )
-    assert found == {"c0": (None,), "c1": (0.0,)}
-    assert mean_dice(found).tolist() == [0.0]
+    assert found == {"c0": (1.0,), "c1": (0.0,)}
+    assert mean_dice(found).tolist() == [1.0, 0.0]
