@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 
-__all__ = ["Signal"]
+__all__ = ["QAction", "Signal"]

@@ -1,0 +1,249 @@
+"""What a reviewer does, each as one call that reports its own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from napari_relabel.core.rules import RuleOptions
+from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.frame import Box
+from napari_relabel.gui.layers import VIEWS, View
+from napari_relabel.gui.order import Order, ordered
+from napari_relabel.review.session import ReviewSession
+
+#: One key press moves delta by this share of the score's range.
+NUDGE = 0.01
+
+#: Key under which the order of the cases is remembered with the view.
+_ORDER = "order"
+
+
+class ReviewCommands:
+    """Commands on the session that a controller has open; without one they do nothing.
+
+    Parameters
+    ----------
+    controller : ReviewController
+        Whose session.
+    """
+
+    def __init__(self, controller: ReviewController) -> None:
+        self._controller = controller
+        self._blinking: View | None = None
+
+    @property
+    def session(self) -> ReviewSession | None:
+        """The open session."""
+        return self._controller.session
+
+    # -- proposals ------------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Accept the current proposal and go to the next."""
+        self._move(lambda s: s.accept())
+
+    def reject(self) -> None:
+        """Reject the current proposal and go to the next."""
+        self._move(lambda s: s.reject())
+
+    def skip(self) -> None:
+        """Leave the current proposal for later and go to the next."""
+        self._move(lambda s: s.skip())
+
+    def lock(self) -> None:
+        """Lock the voxels of the current proposal and go to the next."""
+        self._move(lambda s: s.lock())
+
+    def previous(self) -> None:
+        """Go to the open proposal that ranks before the current one."""
+
+        def back(session: ReviewSession) -> None:
+            left = session.snapshot.region_open_voxels
+            current = session.current
+            at = current.id - 1 if current is not None else len(left)
+            before = np.flatnonzero(left[:at])
+            if before.size:
+                session.select(int(before[-1]) + 1)
+
+        self._move(back)
+
+    def select(self, region_id: int) -> None:
+        """Make a proposal the current one and go there."""
+        self._move(lambda s: s.select(region_id))
+
+    def find_current(self) -> None:
+        """Go to the current proposal."""
+        self._move(lambda s: None)
+
+    def accept_all(self) -> None:
+        """Accept every proposal of the case that is still open."""
+        self._count("accepted", lambda s: s.accept_remaining())
+
+    def reject_all(self) -> None:
+        """Reject every proposal of the case that is still open."""
+        self._count("rejected", lambda s: s.reject_where(np.True_))
+
+    def accept_slice(self) -> None:
+        """Accept all that is open in the slice on screen."""
+        self._count("accepted", lambda s: s.accept_where(np.True_, self._slice()))
+
+    def reject_slice(self) -> None:
+        """Reject all that is open in the slice on screen."""
+        self._count("rejected", lambda s: s.reject_where(np.True_, self._slice()))
+
+    def unlock_all(self) -> None:
+        """Unlock every voxel of the case."""
+        self._count("unlocked", lambda s: s.unlock_where(np.True_))
+
+    def undo(self) -> None:
+        """Undo the last action on this case."""
+        self._move(lambda s: self._else(s.undo(), "Nothing to undo."))
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self._move(lambda s: self._else(s.redo(), "Nothing to redo."))
+
+    # -- cases ----------------------------------------------------------------------------------
+
+    @property
+    def order(self) -> Order:
+        """In which order cases are gone through."""
+        order: Order = self._controller.memory.get(_ORDER, "folder")
+        return order
+
+    def set_order(self, order: Order) -> None:
+        """Go through the cases in another order."""
+        self._controller.remember(_ORDER, order)
+        self._controller.case_changed.emit()
+
+    def case_ids(self) -> tuple[str, ...]:
+        """All cases in that order."""
+        return () if self.session is None else ordered(self.session.queue, self.order)
+
+    def next_case(self) -> None:
+        """Open the next case."""
+        self._step(+1, "This is the last case.")
+
+    def previous_case(self) -> None:
+        """Open the case before."""
+        self._step(-1, "This is the first case.")
+
+    def open_case(self, case_id: str) -> None:
+        """Open a case."""
+        if self.session is not None and case_id != self.session.case_id:
+            self._try(lambda s: s.open_case(case_id))
+
+    # -- rule -----------------------------------------------------------------------------------
+
+    def set_delta(self, delta: float) -> None:
+        """Take another delta."""
+        self._try(lambda s: s.set_delta(delta))
+
+    def nudge_delta(self, steps: int) -> None:
+        """Raise or lower delta by hundredths of the score's range."""
+
+        def nudge(session: ReviewSession) -> None:
+            if session.candidates is not None:
+                top = session.candidates.score_max
+                session.set_delta(float(np.clip(session.delta + steps * NUDGE * top, 0, top)))
+
+        self._try(nudge)
+
+    def set_options(self, **changes: Any) -> None:
+        """Change options of the rule."""
+
+        def change(session: ReviewSession) -> None:
+            options: RuleOptions = replace(session.options, **changes)
+            session.set_options(options)
+
+        self._try(change)
+
+    def set_min_size(self, voxels: int) -> None:
+        """Leave out smaller proposals."""
+        self._try(lambda s: s.set_min_size(voxels))
+
+    # -- view -----------------------------------------------------------------------------------
+
+    def set_view(self, view: View) -> None:
+        """Choose which labels are visible."""
+        layers = self._controller.layers
+        if layers is not None:
+            layers.set_view(view)
+            self._controller.view_changed.emit()
+
+    def cycle_view(self) -> None:
+        """Given, corrected, difference, and again."""
+        layers = self._controller.layers
+        if layers is not None:
+            self.set_view(VIEWS[(VIEWS.index(layers.view) + 1) % len(VIEWS)])
+
+    def blink_on(self) -> None:
+        """Show the other labels for as long as the key is held."""
+        layers = self._controller.layers
+        if layers is not None and self._blinking is None:
+            self._blinking = layers.view
+            self.set_view("corrected" if layers.view == "given" else "given")
+
+    def blink_off(self) -> None:
+        """Show what was there before."""
+        if self._blinking is not None:
+            before, self._blinking = self._blinking, None
+            self.set_view(before)
+
+    def toggle_uncertainty(self) -> None:
+        """Show or hide the uncertainty."""
+        layers = self._controller.layers
+        if layers is not None:
+            layers.uncertainty.visible = not layers.uncertainty.visible
+            self._controller.view_changed.emit()
+
+    # -- within ---------------------------------------------------------------------------------
+
+    def _try(self, work: Callable[[ReviewSession], Any]) -> bool:
+        session = self.session
+        return session is not None and self._controller.attempt(partial(work, session))
+
+    def _move(self, work: Callable[[ReviewSession], Any]) -> None:
+        if self._try(work):
+            self._controller.follow()
+
+    def _count(self, done: str, work: Callable[[ReviewSession], int]) -> None:
+        def counted(session: ReviewSession) -> None:
+            voxels = work(session)
+            self._controller.tell(f"{voxels:,} voxels {done}.")
+
+        self._move(counted)
+
+    def _step(self, step: int, at_the_end: str) -> None:
+        if self.session is None:
+            return
+        ids = self.case_ids()
+        at = ids.index(self.session.case_id) + step
+        if 0 <= at < len(ids):
+            self.open_case(ids[at])
+        else:
+            self._controller.tell(at_the_end)
+
+    def _else(self, done: bool, message: str) -> None:
+        if not done:
+            self._controller.tell(message)
+
+    def _slice(self) -> Box:
+        """The slice on screen, in axes of the grid; the whole case in 2D."""
+        layers, session = self._controller.layers, self.session
+        assert layers is not None
+        assert session is not None
+        viewer = self._controller.viewer
+        offset = viewer.dims.ndim - layers.ndim
+        point = layers.given.world_to_data(viewer.dims.point[offset:])
+        box = [slice(0, n) for n in layers.given.data.shape]
+        for axis in viewer.dims.not_displayed:
+            if axis >= offset:
+                at = round(float(point[axis - offset]))
+                box[axis - offset] = slice(at, at + 1)
+        return layers.frame.box_to_grid(tuple(box), session.given.shape)

@@ -1,0 +1,288 @@
+"""Joins a review session with a viewer: what changed in the one is shown in the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject, QTimer
+
+from napari_relabel.core.regions import Region
+from napari_relabel.gui.frame import Box, Frame, frame_of
+from napari_relabel.gui.layers import LayerSet
+from napari_relabel.gui.navigation import frame_box, restore_view, view_state
+from napari_relabel.gui.qt import Signal
+from napari_relabel.gui.workers import Background
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.session import ReviewSession
+from napari_relabel.review.worklist import compute_regions
+
+#: Milliseconds without a change after which the components of a large volume are labelled.
+SETTLE_MS = 120
+
+#: Milliseconds after which a moved camera is remembered.
+REMEMBER_MS = 800
+
+
+class ReviewController(QObject):
+    """Owns the session, its layers and its background work.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the case is shown.
+
+    Attributes
+    ----------
+    session : ReviewSession or None
+        None until a review is opened.
+    layers : LayerSet or None
+        Its layers.
+    session_changed : Signal()
+        Another session, or none.
+    case_changed : Signal()
+        Another case is on the canvas.
+    refreshed : Signal(object)
+        The canvas shows this `Snapshot` now.
+    view_changed : Signal()
+        Other labels are visible.
+    frames : callable
+        Placement of a case, from the session.
+    memory : dict
+        What else to remember with the view, as JSON values.
+    told : Signal(str, bool)
+        Something for the reviewer to read; True where it went wrong.
+    """
+
+    session_changed = Signal()
+    case_changed = Signal()
+    refreshed = Signal(object)
+    view_changed = Signal()
+    told = Signal(str, bool)
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.session: ReviewSession | None = None
+        self.layers: LayerSet | None = None
+        self.memory: dict[str, Any] = {}
+        self._new_layers: list[Callable[[LayerSet], None]] = []
+        self.frames: Callable[[ReviewSession], Frame] = _frame
+        self._boxes: list[Box] = []
+        self._shown: object = None
+        self._follow = False
+        self._closed = False
+        self._background = Background(self)
+        self._background.finished.connect(self._adopt_regions)
+        self._background.failed.connect(lambda error: self.tell(str(error), wrong=True))
+        self._refresh_timer = self._timer(0, self._refresh)
+        self._settle_timer = self._timer(SETTLE_MS, self._label_regions)
+        self._view_timer = self._timer(REMEMBER_MS, self._remember_view)
+        viewer.scene.camera.events.connect(self._moved)
+        viewer.dims.events.point.connect(self._moved)
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    def open(
+        self,
+        folder: ReviewFolder | Path | str,
+        *,
+        reviewer: str | None = None,
+        case_id: str | None = None,
+        frames: Callable[[ReviewSession], Frame] | None = None,
+    ) -> None:
+        """Open a REVIEW folder in place of the one that is open.
+
+        Parameters
+        ----------
+        folder : ReviewFolder or Path
+            What to review.
+        reviewer : str, optional
+            Who decides.
+        case_id : str, optional
+            Where to start; default: where the reviewer left off.
+        frames : callable, optional
+            Placement of a case; default: from the geometry of its file.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the folder or one of its files cannot be used; the open session stays, then.
+        """
+        session = ReviewSession(folder, reviewer=reviewer, case_id=case_id, defer_regions=True)
+        self.close_session()
+        self.session = session
+        self.memory = dict(session.view.get("memory", {}))
+        self.frames = frames or _frame
+        session.case_changed.connect(self._on_case)
+        session.options_changed.connect(self._on_change)
+        session.decisions_changed.connect(self.show_box)
+        session.cursor_changed.connect(self._on_change)
+        session.status_changed.connect(self._on_change)
+        session.estimate_changed.connect(self._on_change)
+        self.session_changed.emit()
+        self._on_case(session.case_id)
+
+    def close_session(self) -> None:
+        """Let go of the session and take its layers off the viewer."""
+        session, layers = self.session, self.layers
+        for timer in (self._refresh_timer, self._settle_timer, self._view_timer):
+            timer.stop()
+        self._boxes.clear()
+        self.session = self.layers = None
+        if layers is not None:
+            layers.close()
+        if session is not None:
+            for signal in (
+                session.case_changed,
+                session.options_changed,
+                session.decisions_changed,
+                session.cursor_changed,
+                session.status_changed,
+                session.estimate_changed,
+            ):
+                signal.disconnect()
+            session.close()
+            self.session_changed.emit()
+
+    def close(self) -> None:
+        """Close the session, stop the threads and take every callback off the viewer."""
+        if self._closed:
+            return
+        self._closed = True
+        self.close_session()
+        self._background.close()
+        self.viewer.scene.camera.events.disconnect(self._moved)
+        self.viewer.dims.events.point.disconnect(self._moved)
+
+    def on_new_layers(self, callback: Callable[[LayerSet], None]) -> None:
+        """Have `callback` called with every set of layers that is made."""
+        self._new_layers.append(callback)
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a JSON value for the next session of this reviewer."""
+        self.memory[name] = value
+        self._remember_view()
+
+    def tell(self, text: str, *, wrong: bool = False) -> None:
+        """Let the reviewer read something."""
+        self.told.emit(text, wrong)
+
+    def attempt(self, work: Callable[[], Any]) -> bool:
+        """Do something that may fail for reasons the reviewer can mend; False if it did."""
+        try:
+            work()
+        except (ValueError, OSError) as error:
+            self.tell(str(error), wrong=True)
+            return False
+        return True
+
+    def refresh(self) -> None:
+        """Show the session as it is, soon."""
+        self._refresh_timer.start()
+
+    def show_box(self, box: Box) -> None:
+        """Show the corrected labels of a box of the grid as they are, soon."""
+        self._boxes.append(box)
+        self._refresh_timer.start()
+
+    def follow(self) -> None:
+        """Go to the current proposal once it is known."""
+        self._follow = True
+        self._refresh_timer.start()
+
+    # -- from the session to the viewer ---------------------------------------------------------
+
+    def _on_case(self, case_id: str) -> None:
+        session = self.session
+        assert session is not None
+        frame = self.frames(session)
+        if self.layers is not None and not self.layers.fits(session):
+            self.layers.close()
+            self.layers = None
+        if self.layers is None:
+            self.layers = LayerSet(self.viewer, session, frame)
+            for callback in self._new_layers:
+                callback(self.layers)
+        else:
+            self.layers.restore()
+            self.layers.show_case(session, frame)
+        self._boxes.clear()
+        self._shown = self._estimate_key()
+        if session.view.get("case") != case_id or not restore_view(self.viewer, session.view):
+            self.viewer.reset_view(layers=[self.layers.given])
+            self._follow = True
+        self.case_changed.emit()
+        self._refresh_timer.start()
+
+    def _on_change(self) -> None:
+        self._refresh_timer.start()
+
+
+    def _refresh(self) -> None:
+        session, layers = self.session, self.layers
+        if session is None or layers is None:
+            return
+        snapshot = session.snapshot
+        for box in self._boxes:
+            layers.show_decisions(session, box)
+        self._boxes.clear()
+        if self._shown != self._estimate_key():
+            self._shown = self._estimate_key()
+            layers.show_estimate(session)
+        else:
+            layers.show_flips(session)
+        if self._follow and session.current is not None:
+            self._follow = False
+            self._go_to(session.current)
+        elif snapshot.regions_ready:
+            self._follow = False
+        self.refreshed.emit(snapshot)
+        if not snapshot.regions_ready:
+            self._settle_timer.start()
+
+    def _go_to(self, region: Region) -> None:
+        session, layers = self.session, self.layers
+        assert session is not None
+        assert layers is not None
+        grid, frame = session.given.shape, layers.frame
+        anchor, box = frame.voxel(region.anchor, grid), frame.box(region.bbox, grid)
+        frame_box(self.viewer, layers.flips, anchor, box)
+
+    def _label_regions(self) -> None:
+        inputs = None if self.session is None else self.session.region_inputs()
+        if inputs is not None:
+            self._background.request(partial(compute_regions, inputs))
+
+    def _adopt_regions(self, result: Any) -> None:
+        if self.session is not None:
+            self.session.adopt_regions(result)
+
+    def _moved(self, event: Any = None) -> None:
+        if self.session is not None:
+            self._view_timer.start()
+
+    def _remember_view(self) -> None:
+        session = self.session
+        if session is not None:
+            state = {"case": session.case_id, "memory": self.memory, **view_state(self.viewer)}
+            self.attempt(partial(session.set_cursor, state))
+
+    def _estimate_key(self) -> object:
+        session = self.session
+        return None if session is None else (id(session.estimate), session.options.kind)
+
+    def _timer(self, interval: int, callback: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(interval)
+        timer.timeout.connect(callback)
+        return timer
+
+
+def _frame(session: ReviewSession) -> Frame:
+    from_layer = bool(session.folder.record(session.case_id).note)
+    return frame_of(session.labels.geometry, session.given.ndim, turn=not from_layer)

@@ -1,0 +1,160 @@
+"""The proposals, what is decided about them, and what the canvas shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_relabel.gui.actions import Action
+from napari_relabel.gui.commands import ReviewCommands
+from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.layers import VIEWS
+from napari_relabel.gui.parts import SPACING, action_button, button, menu_button, row
+from napari_relabel.gui.proposals_table import ProposalsTable
+from napari_relabel.review.snapshot import Snapshot
+
+
+class DecisionPanel(QWidget):
+    """Counts, table of proposals, buttons to decide, choice of view."""
+
+    def __init__(
+        self,
+        controller: ReviewController,
+        commands: ReviewCommands,
+        actions: Mapping[str, Action],
+    ) -> None:
+        super().__init__()
+        self._controller = controller
+        self.counts = QLabel()
+        self.counts.setWordWrap(True)
+        self.counts.setToolTip("Open proposals at this delta, and how far the labels moved")
+        self.table = ProposalsTable()
+        self._regions: object = None
+        self.buttons = {
+            name: action_button(actions[name])
+            for name in ("accept", "reject", "skip", "undo", "redo", "blink")
+        }
+        self.rest = menu_button(
+            "The rest…",
+            "Decide all that is still open, in this slice or in the whole case",
+            self._rest_menu(actions),
+        )
+        self.views: dict[str, QPushButton] = {}
+        group = QButtonGroup(self)
+        for view in VIEWS:
+            choice = button(view.capitalize(), f"{actions['view'].tooltip}\n{_VIEW_TIPS[view]}")
+            choice.setCheckable(True)
+            choice.clicked.connect(lambda _=False, v=view: commands.set_view(v))
+            group.addButton(choice)
+            self.views[view] = choice
+        self.uncertainty = QCheckBox("uncertainty")
+        self.uncertainty.setToolTip(actions["uncertainty"].tooltip)
+        self.uncertainty.clicked.connect(lambda: commands.toggle_uncertainty())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING - 2)
+        layout.addWidget(self.counts)
+        layout.addWidget(self.table, 1)
+        b = self.buttons
+        layout.addLayout(row(b["accept"], b["reject"], b["skip"], stretch=(1, 1, 1)))
+        layout.addLayout(row(b["undo"], b["redo"], self.rest, stretch=(1, 1, 1)))
+        layout.addLayout(row(*self.views.values(), stretch=(1, 1, 1)))
+        layout.addLayout(row(b["blink"], self.uncertainty, stretch=(1, 1)))
+        self.table.chosen.connect(commands.select)
+        controller.refreshed.connect(self.update_proposals)
+        controller.view_changed.connect(self.update_view)
+        controller.case_changed.connect(self.update_view)
+
+    def update_proposals(self, snapshot: Snapshot) -> None:
+        """Show what is open and what was decided."""
+        session, layers = self._controller.session, self._controller.layers
+        if session is None or layers is None:
+            return
+        self.counts.setText(_counts(snapshot))
+        # While the components of another delta are being labelled the last table stays.
+        if snapshot.regions_ready and snapshot.regions is not self._regions:
+            self._regions = snapshot.regions
+            values, names = session.labels.values, session.folder.class_names
+            found = session.candidates
+            self.table.show_regions(
+                snapshot.regions,
+                names={i: names.get(value, str(i)) for i, value in enumerate(values)},
+                slice_axis=layers.frame.axes[0] if layers.ndim == 3 else None,
+                score_name="score" if found is None else found.score_name,
+            )
+        current = session.current
+        if snapshot.regions_ready:
+            self.table.show_states(snapshot.region_states, None if current is None else current.id)
+        for name in ("accept", "reject", "skip"):
+            self.buttons[name].setEnabled(current is not None)
+        self.rest.setEnabled(snapshot.open_voxels > 0)
+        self.buttons["undo"].setEnabled(session.can_undo)
+        self.buttons["redo"].setEnabled(session.can_redo)
+
+    def update_view(self) -> None:
+        """Show which labels are visible."""
+        layers = self._controller.layers
+        if layers is None:
+            return
+        self.views[layers.view].setChecked(True)
+        with QSignalBlocker(self.uncertainty):
+            self.uncertainty.setChecked(layers.uncertainty.visible)
+
+    def _rest_menu(self, actions: Mapping[str, Action]) -> QMenu:
+        menu = QMenu(self)
+        for name in (
+            "accept_slice",
+            "reject_slice",
+            "",
+            "accept_all",
+            "reject_all",
+            "",
+            "lock",
+            "unlock",
+        ):
+            if not name:
+                menu.addSeparator()
+                continue
+            action = actions[name]
+            entry = menu.addAction(f"{action.title}\t{action.key_text}", action.run)
+            assert entry is not None
+            entry.setToolTip(action.tooltip)
+        return menu
+
+
+_VIEW_TIPS = {
+    "given": "The labels as they came",
+    "corrected": "The labels as they are now",
+    "difference": "Both, with proposals and decisions between them",
+}
+
+
+def _counts(snapshot: Snapshot) -> str:
+    first = [f"<b>{snapshot.open_regions:,}</b> proposals" if snapshot.regions_ready else "…"]
+    first.append(f"{snapshot.open_voxels:,} voxels")
+    if snapshot.volume_ml is not None:
+        first.append(f"{snapshot.volume_ml:.2f} ml")
+    first.append(f"{100 * snapshot.flip_fraction:.2f} %")
+    second = f"Dice to given <b>{snapshot.dice_to_given:.3f}</b>"
+    decided = [
+        f"{count:,} {name}"
+        for count, name in (
+            (snapshot.accepted_voxels, "accepted"),
+            (snapshot.rejected_voxels, "rejected"),
+            (snapshot.edited_voxels, "edited"),
+            (snapshot.locked_voxels, "locked"),
+        )
+        if count
+    ]
+    gap = "&nbsp;&nbsp; "
+    return "<br>".join([gap.join(first), second, gap.join(decided) or "nothing decided yet"])

@@ -1,0 +1,248 @@
+"""The dock "Relabel review": panels over one review controller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from napari.layers import Image, Labels
+from napari.utils.theme import get_theme
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QInputDialog,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_relabel.gui import settings
+from napari_relabel.gui.actions import review_actions
+from napari_relabel.gui.canvas_input import CanvasInput
+from napari_relabel.gui.case_panel import CasePanel
+from napari_relabel.gui.commands import ReviewCommands
+from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.decision_panel import DecisionPanel
+from napari_relabel.gui.estimate_panel import EstimatePanel
+from napari_relabel.gui.estimating import Estimating, describe
+from napari_relabel.gui.keys import KeyBinder, with_keys
+from napari_relabel.gui.open_layers import review_of_layers
+from napari_relabel.gui.rule_panel import RulePanel
+from napari_relabel.gui.save_panel import SavePanel
+from napari_relabel.gui.saving import Saving
+from napari_relabel.gui.start_panel import StartPanel
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.move import move_review
+
+TITLE = "Relabel review"
+WIDTH = 352
+
+
+class ReviewDock(QScrollArea):
+    """Review the labels of one or many cases; made by napari with its viewer.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.controller = ReviewController(napari_viewer)
+        self.commands = ReviewCommands(self.controller)
+        self.saving = Saving(self.controller, self.commands)
+        found = with_keys(review_actions(self.commands, self.saving.save), settings.keys())
+        actions = {action.id: action for action in found}
+        self._keys = KeyBinder(napari_viewer, found)
+        self.controller.on_new_layers(self._keys.bind_layers)
+        self._input = CanvasInput(self.controller)
+        self.start = StartPanel()
+        self.case = CasePanel(
+            self.controller, self.commands, actions["previous_case"], actions["next_case"]
+        )
+        self.estimate = EstimatePanel()
+        self.rule = RulePanel(self.controller, self.commands, actions["lower"], actions["higher"])
+        self.decisions = DecisionPanel(self.controller, self.commands, actions)
+        self.save = SavePanel(self.controller, actions["save"])
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.estimating = Estimating(self.controller)
+        self._closers: list[Callable[[], None]] = [
+            self._keys.close,
+            self._input.close,
+            self.rule.close_panel,
+            self.estimating.close,
+            self.controller.close,
+        ]
+        self._build()
+        self._connect()
+
+    def sizeHint(self) -> QSize:
+        """Preferred size."""
+        return QSize(WIDTH, 860)
+
+    def open_folder(self, folder: ReviewFolder | Path | str, reviewer: str | None = None) -> None:
+        """Open a REVIEW folder; what is wrong with it is shown."""
+        name = reviewer or settings.reviewer()
+        self.controller.attempt(lambda: self.controller.open(folder, reviewer=name))
+
+    def open_layers(self, image: Image | None, labels: Labels) -> None:
+        """Review layers of the viewer."""
+
+        def begin() -> None:
+            made = review_of_layers(image, labels)
+            self.controller.open(
+                made.folder, reviewer=settings.reviewer(), frames=lambda _: made.frame
+            )
+            self.controller.tell(made.note)
+
+        self.controller.attempt(begin)
+
+    def reset_choices(self, event: object = None) -> None:
+        """Offer the layers that are there now; napari calls this."""
+        self.start.reset_choices()
+
+    def close_dock(self) -> None:
+        """Let go of everything; what was decided is in the journal already."""
+        _run_once(self._closers)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Let go when napari takes the widget out of its window."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_dock()
+        return bool(super().event(event))
+
+    def _build(self) -> None:
+        body = QWidget()
+        layout = QVBoxLayout(body)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(8)
+        layout.addWidget(self.start)
+        for panel in (self.case, self.estimate, self.rule):
+            layout.addWidget(panel)
+        layout.addWidget(self.decisions, 1)
+        layout.addWidget(self.save)
+        layout.addWidget(self.status)
+        self.setWidget(body)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(320)
+        self._show_session()
+
+    def _connect(self) -> None:
+        controller = self.controller
+        controller.session_changed.connect(self._show_session)
+        controller.told.connect(self._tell)
+        self.start.folder_wanted.connect(self.open_folder)
+        self.start.layers_wanted.connect(self.open_layers)
+        self.case.folder_wanted.connect(self.open_folder)
+        self.case.move_wanted.connect(self._move)
+        self.case.close_wanted.connect(controller.close_session)
+        self.estimate.estimate_wanted.connect(self.estimating.start)
+        self.estimate.cancel_wanted.connect(self.estimating.cancel)
+        self.estimate.map_wanted.connect(self.estimating.use_map)
+        self.estimate.layer_wanted.connect(self._choose_layer)
+        self.save.folder_changed.connect(self.saving.set_place)
+        self.saving.place_changed.connect(self.save.set_place)
+        self.save.reviewer_changed.connect(self._change_reviewer)
+        self.estimating.running_changed.connect(self.estimate.set_running)
+        self.estimating.progressed.connect(self.estimate.show_progress)
+        controller.refreshed.connect(self._show_source)
+        app = QApplication.instance()
+        assert app is not None
+        app.aboutToQuit.connect(self.close_dock)
+        # Not a method: when Qt destroys the widget, its own slots are not called any more.
+        closers = self._closers
+        self.destroyed.connect(lambda: _run_once(closers))
+
+    def _show_session(self) -> None:
+        is_open = self.controller.session is not None
+        self.start.setVisible(not is_open)
+        for panel in (self.case, self.estimate, self.rule, self.decisions, self.save):
+            panel.setVisible(is_open)
+
+    def _show_source(self) -> None:
+        session = self.controller.session
+        if session is not None:
+            self.estimate.set_source(describe(session.estimate))
+
+    def _move(self, target: str) -> None:
+        session = self.controller.session
+        if session is None:
+            return
+        folder, reviewer, frames = session.folder, session.reviewer, self.controller.frames
+        self.controller.close_session()
+        moved: list[ReviewFolder] = []
+        self.controller.attempt(lambda: moved.append(move_review(folder, target)))
+        self.controller.attempt(
+            lambda: self.controller.open(*moved or [folder], reviewer=reviewer, frames=frames)
+        )
+
+    def _change_reviewer(self, name: str) -> None:
+        session = self.controller.session
+        if session is not None:
+            settings.set_reviewer(name)
+            self.open_folder(session.folder, name)
+
+    def _choose_layer(self) -> None:
+        ours = () if self.controller.layers is None else tuple(self.controller.layers)
+        layers = {
+            layer.name: layer
+            for layer in self.controller.viewer.layers
+            if isinstance(layer, Image) and layer not in ours
+        }
+        if not layers:
+            self.controller.tell("Open the map as an image layer first.", wrong=True)
+            return
+        name, chosen = QInputDialog.getItem(
+            self, "Uncertainty map", "Image layer:", list(layers), editable=False
+        )
+        if chosen:
+            self.estimating.use_layer(layers[name])
+
+    def _tell(self, text: str, wrong: bool) -> None:
+        theme = get_theme(self.controller.viewer.theme)
+        color = theme.error if wrong else theme.text
+        self.status.setStyleSheet(f"color: {color.as_hex()}")
+        self.status.setText(text)
+
+
+def _run_once(closers: list[Callable[[], None]]) -> None:
+    while closers:
+        closers.pop(0)()
+
+
+def open_review(
+    viewer: Viewer, folder: ReviewFolder | Path | str, *, reviewer: str | None = None
+) -> ReviewDock:
+    """Show a REVIEW folder in a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the dock, unless it has one.
+    folder : ReviewFolder or Path
+        What to review.
+    reviewer : str, optional
+        Who decides; default: the name set in napari's preferences, or of the user's account.
+
+    Returns
+    -------
+    ReviewDock
+
+    Raises
+    ------
+    ValueError, OSError
+        If the folder or one of its files cannot be used.
+    """
+    docks = [w for w in viewer.window.dock_widgets.values() if isinstance(w, ReviewDock)]
+    dock = docks[0] if docks else ReviewDock(viewer)
+    if not docks:
+        viewer.window.add_dock_widget(dock, name=TITLE, area="right")
+    dock.controller.open(folder, reviewer=reviewer or settings.reviewer())
+    return dock

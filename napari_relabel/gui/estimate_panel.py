@@ -1,0 +1,163 @@
+"""Where the uncertainty comes from: a model that is run here, or a map made elsewhere."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+import napari_relabel
+from napari_relabel.gui.parts import SPACING, QuietComboBox, QuietSpinBox, button, menu_button, row
+from napari_relabel.gui.qt import Signal
+
+INSTALL = 'pip install "napari-relabel[model]"'
+METHODS = (
+    ("mcdo", "MC dropout", "Dropout stays on: the samples of one network differ"),
+    ("ensemble", "Ensemble", "The members of the model's run predict once each"),
+    ("tta", "Test-time augm.", "The image is flipped, turned, scaled and brightened"),
+)
+_BROWSE = "browse"
+
+
+def bundled() -> dict[str, Path]:
+    """Models that come with the package, by name."""
+    folder = Path(napari_relabel.__file__).parent / "models" / "bundled"
+    return {path.stem: path for path in sorted(folder.glob("*.pt"))}
+
+
+def can_estimate() -> bool:
+    """Whether models can be run here."""
+    return find_spec("torch") is not None and find_spec("monai") is not None
+
+
+class EstimatePanel(QWidget):
+    """Model, method, number of samples, progress; or a map instead.
+
+    Attributes
+    ----------
+    estimate_wanted : Signal(object, str, int)
+        Model file, method, number of samples.
+    cancel_wanted : Signal()
+        Stop.
+    map_wanted : Signal(object, str)
+        File with a map, and what it holds: uncertainty, probability or samples.
+    layer_wanted : Signal()
+        Use an image layer of the viewer as the uncertainty map.
+    """
+
+    estimate_wanted = Signal(object, str, int)
+    cancel_wanted = Signal()
+    map_wanted = Signal(object, str)
+    layer_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = QuietComboBox()
+        self.model.setToolTip("Network that estimates the uncertainty; the last entry picks a file")
+        for name, path in bundled().items():
+            self.model.addItem(f"{name} (bundled)", path)
+        self.model.addItem("Browse…", _BROWSE)
+        self.method = QuietComboBox()
+        for method, title, tip in METHODS:
+            self.method.addItem(title, method)
+            self.method.setItemData(self.method.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.method.setToolTip("Where the samples come from")
+        self.samples = QuietSpinBox(2, 1000, 20)
+        self.samples.setFixedWidth(84)
+        self.samples.setToolTip("N, the number of samples: more are slower and less noisy")
+        self.run = button("Estimate", "Run the model on this case\nKey: none, click to start")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.stop = button("Cancel", "Stop after the sample that is being computed")
+        entries = QMenu(self)
+        entries.addAction("Uncertainty map from a file…", lambda: self._choose_map("uncertainty"))
+        entries.addAction("Probability map from a file…", lambda: self._choose_map("probability"))
+        entries.addAction("Uncertainty map from a layer…", self.layer_wanted)
+        self.maps = menu_button(
+            "Use map…", "Use an uncertainty map instead of a model: a file or a layer", entries
+        )
+        self.source = QLabel()
+        self.source.setWordWrap(True)
+        self.source.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING - 2)
+        layout.addLayout(row(QLabel("Model"), self.model, stretch=(0, 1)))
+        layout.addLayout(row(self.method, QLabel("N"), self.samples, stretch=(1, 0, 0)))
+        layout.addLayout(row(self.run, self.maps, stretch=(1, 0)))
+        layout.addLayout(row(self.bar, self.stop, stretch=(1, 0)))
+        layout.addWidget(self.source)
+        self.model.activated.connect(self._choose_model)
+        self.method.activated.connect(self._show_samples)
+        self.run.clicked.connect(self._start)
+        self.stop.clicked.connect(self.cancel_wanted)
+        self.set_running(False)
+        self._runnable = can_estimate()
+        if not self._runnable:
+            self.run.setToolTip(f"Models need PyTorch and MONAI: {INSTALL}")
+            self.set_source("")
+        self.run.setEnabled(self._runnable)
+
+    def set_running(self, running: bool) -> None:
+        """Show the progress bar instead of the buttons, or the other way round."""
+        for shown in (self.bar, self.stop):
+            shown.setVisible(running)
+        for hidden in (self.run, self.maps):
+            hidden.setVisible(not running)
+        for blocked in (self.model, self.method, self.samples):
+            blocked.setEnabled(not running)
+        if running:
+            self.show_progress(0, 0, "loading the model")
+
+    def show_progress(self, done: int, total: int, message: str) -> None:
+        """Show how far the estimate is."""
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.bar.setFormat(f"{message} %p %" if total else message)
+
+    def set_source(self, text: str) -> None:
+        """Say what the uncertainty of this case comes from."""
+        if not self._runnable:
+            text = f"{text}\nTo run models: {INSTALL}".strip()
+        self.source.setText(text)
+        self.source.setVisible(bool(text))
+
+    def _start(self) -> None:
+        path = self.model.currentData()
+        if path == _BROWSE:
+            self._choose_model(self.model.currentIndex())
+            path = self.model.currentData()
+        if path != _BROWSE:
+            self.estimate_wanted.emit(path, self.method.currentData(), self.samples.value())
+
+    def _show_samples(self) -> None:
+        self.samples.setEnabled(self.method.currentData() != "ensemble")
+
+    def _choose_model(self, index: int) -> None:
+        if self.model.itemData(index) != _BROWSE:
+            return
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Model", filter="Models (*.pt *.safetensors);;All files (*)"
+        )
+        if path:
+            self.model.insertItem(index, Path(path).name, Path(path))
+            self.model.setItemData(index, path, Qt.ItemDataRole.ToolTipRole)
+        self.model.setCurrentIndex(index if path else 0)
+
+    def _choose_map(self, holds: str) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self,
+            f"{holds.capitalize()} map",
+            filter="Maps (*.nii *.nii.gz *.tif *.tiff *.npy *.npz *.png);;All files (*)",
+        )
+        if path:
+            self.map_wanted.emit(Path(path), holds)

@@ -1,0 +1,157 @@
+"""Runs models and reads maps for the open case."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QObject
+
+from napari_relabel.core.estimate import Estimate, Method
+from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.qt import Signal
+from napari_relabel.gui.workers import Step, Task
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.maps import Holds, MapVolume, given_estimate, read_map
+from napari_relabel.io.volume import ImageVolume
+
+_TITLES: dict[Method, str] = {
+    "mcdo": "Monte Carlo dropout",
+    "ensemble": "Ensemble",
+    "tta": "Test-time augmentation",
+    "given": "Given",
+}
+Sampler = Literal["mcdo", "ensemble", "tta"]
+
+
+class Estimating(QObject):
+    """Gives the open case an estimate without holding up the viewer.
+
+    Attributes
+    ----------
+    running_changed : Signal(bool)
+        A model started or stopped.
+    progressed : Signal(int, int, str)
+        Steps done, steps in all, what is being done.
+    """
+
+    running_changed = Signal(bool)
+    progressed = Signal(int, int, str)
+
+    def __init__(self, controller: ReviewController) -> None:
+        super().__init__()
+        self._controller = controller
+        self._case = ""
+        self._task = Task(self)
+        self._task.progressed.connect(lambda s: self.progressed.emit(s.done, s.total, s.message))
+        self._task.returned.connect(self._keep)
+        self._task.failed.connect(lambda error: controller.tell(str(error), wrong=True))
+        self._task.stopped.connect(lambda: self.running_changed.emit(False))
+
+    def start(self, model: Path, method: Sampler, n_samples: int) -> None:
+        """Run a model on the open case."""
+        session = self._controller.session
+        if session is None or self._task.running:
+            return
+        if session.image is None:
+            self._controller.tell("This case has no image for the model to look at.", wrong=True)
+            return
+        self._case = session.case_id
+        self._task.start(
+            partial(_estimate, session.image, session.case_id, model, method, n_samples)
+        )
+        self.running_changed.emit(True)
+
+    def use_map(self, path: Path, holds: Holds) -> None:
+        """Take a map that another tool wrote as the estimate of the open case."""
+        session = self._controller.session
+        if session is not None:
+            self._use(lambda: given_estimate(read_map(path), session.labels, holds=holds))
+
+    def use_layer(self, layer: Image) -> None:
+        """Take an image layer of the viewer as the uncertainty of the open case."""
+        session, layers = self._controller.session, self._controller.layers
+        if session is None or layers is None:
+            return
+
+        def made() -> Estimate:
+            data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+            if layer.rgb or data.shape != layers.given.data.shape:
+                raise InputError(
+                    f"layer {layer.name!r} has shape {data.shape}, the case has "
+                    f"{layers.given.data.shape}: choose a map on the grid of the labels"
+                )
+            volume = MapVolume(
+                np.ascontiguousarray(layers.frame.to_grid(data), np.float32),
+                False,
+                Geometry(),
+                Path(f"layer {layer.name}"),
+                hashlib.sha256(np.ascontiguousarray(data).data).hexdigest(),
+            )
+            return given_estimate(volume, session.labels)
+
+        self._use(made)
+
+    def cancel(self) -> None:
+        """Stop the model; the case keeps the estimate it had."""
+        self._task.cancel()
+        self._controller.tell("Stopping: the case keeps the estimate it had.")
+
+    def close(self) -> None:
+        """Stop and wait for the thread."""
+        self._task.close()
+
+    def _use(self, make: Callable[[], Estimate]) -> None:
+        session = self._controller.session
+        assert session is not None
+        if self._controller.attempt(lambda: session.set_estimate(make())):
+            self._controller.tell("The map is in use.")
+            self._controller.follow()
+
+    def _keep(self, estimate: Estimate | None) -> None:
+        session = self._controller.session
+        if session is None or estimate is None:
+            return
+        if session.case_id == self._case:
+            work = partial(session.set_estimate, estimate)
+        else:
+            work = partial(session.folder.set_estimate, self._case, estimate)
+        if self._controller.attempt(work):
+            self._controller.tell(f"Estimate of {self._case} is ready.")
+            self._controller.follow()
+
+
+def describe(estimate: Estimate | None) -> str:
+    """Where the uncertainty of a case comes from, in one line."""
+    if estimate is None:
+        return "No estimate yet: run a model, or use a map."
+    parts = [_TITLES[estimate.method]]
+    if estimate.n_samples > 1:
+        parts.append(f"{estimate.n_samples} samples")
+    return ", ".join([*parts, estimate.note] if estimate.note else parts)
+
+
+def _estimate(
+    image: ImageVolume, case_id: str, model: Path, method: Sampler, n_samples: int
+) -> Generator[Step, None, Any]:
+    # Imported here, in the worker thread: PyTorch takes seconds to load, and a review that uses
+    # no model must not need it.
+    from napari_relabel.models.api import iter_estimate
+
+    return (
+        yield from iter_estimate(
+            image.data,
+            model,
+            method=method,
+            n_samples=n_samples,
+            channel_axis=image.channel_axis,
+            voxel_mm=image.geometry.voxel_mm,
+            case_id=case_id,
+        )
+    )

@@ -1,0 +1,99 @@
+"""Puts actions on keys: on the viewer, and on our layers, which come first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Layer
+from napari.utils.notifications import show_warning
+from napari.viewer import Viewer
+
+from napari_relabel.gui.actions import Action
+
+
+class KeyBinder:
+    """Binds actions to a viewer and to our layers, and takes them off again.
+
+    The viewer's own bindings never fire for a key that the selected layer uses, therefore our
+    layers get the same bindings. What another plugin had bound comes back on `close`.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose keys.
+    actions : sequence of Action
+        What to bind.
+    """
+
+    def __init__(self, viewer: Viewer, actions: Sequence[Action]) -> None:
+        self._viewer = viewer
+        self._actions = actions
+        self._replaced: dict[str, Any] = {}
+        self._layers: list[Layer] = []
+        for action in actions:
+            self._replaced[action.key] = viewer.bind_key(
+                action.key, _callback(action), overwrite=True
+            )
+
+    def bind_layers(self, layers: Iterable[Layer]) -> None:
+        """Give our layers the same keys."""
+        for layer in layers:
+            for action in self._actions:
+                for key in (action.key, *action.layer_keys):
+                    layer.bind_key(key, _callback(action), overwrite=True)
+            self._layers.append(layer)
+
+    def close(self) -> None:
+        """Unbind everything."""
+        for key, previous in self._replaced.items():
+            self._viewer.bind_key(key, previous, overwrite=True)
+        for layer in self._layers:
+            for action in self._actions:
+                for key in (action.key, *action.layer_keys):
+                    layer.bind_key(key, None)
+        self._replaced.clear()
+        self._layers.clear()
+
+
+def _callback(action: Action) -> Callable[[Any], Any]:
+    if action.release is None:
+
+        def pressed(_: Any) -> None:
+            action.run()
+
+        return pressed
+    release = action.release
+
+    def held(_: Any) -> Iterator[None]:
+        action.run()
+        yield
+        release()
+
+    return held
+
+
+def with_keys(actions: Sequence[Action], keys: Mapping[str, str]) -> tuple[Action, ...]:
+    """Actions with the keys that the user chose.
+
+    Parameters
+    ----------
+    actions : sequence of Action
+        With their own keys.
+    keys : mapping of action id to key
+        Choices; a key that two actions would share is refused with a warning and stays as it was.
+    """
+    chosen = [replace(a, key=keys.get(a.id) or a.key) for a in actions]
+    taken: dict[str, str] = {}
+    result: list[Action] = []
+    for original, action in zip(actions, chosen, strict=True):
+        if action.key.upper() in taken:
+            show_warning(
+                f"key {action.key} is set for both {taken[action.key.upper()]!r} and "
+                f"{action.title!r}: the latter keeps {original.key}"
+            )
+            action = original
+        taken[action.key.upper()] = action.title
+        result.append(action)
+    return tuple(result)

@@ -1,0 +1,193 @@
+"""The layers of a review, made once; another case swaps their data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.viewer import Viewer
+
+from napari_relabel.gui import colors, pixels
+from napari_relabel.gui.flips import FlipsArray
+from napari_relabel.gui.frame import Box, Frame
+from napari_relabel.review.session import ReviewSession
+
+View = Literal["given", "corrected", "difference"]
+VIEWS: tuple[View, ...] = ("given", "corrected", "difference")
+_VISIBLE: dict[View, tuple[bool, bool, bool]] = {
+    "given": (True, False, False),
+    "corrected": (False, True, False),
+    "difference": (True, True, True),
+}
+
+
+class LayerSet:
+    """Image, uncertainty, proposed flips, given and corrected labels in a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where they go. Layers of the user are never touched.
+    session : ReviewSession
+        Its open case is shown.
+    frame : Frame
+        Placement of the grid.
+    """
+
+    def __init__(self, viewer: Viewer, session: ReviewSession, frame: Frame) -> None:
+        self._viewer = viewer
+        self._view: View = "difference"
+        self.frame = frame
+        self._buffer = frame.view(session.corrected).copy()
+        self._flips = _flips(session, frame)
+        data, self.rgb = pixels.displayed(session.image, session.given.shape)
+        data = frame.view(data)
+        self.ndim = session.given.ndim
+        self._window: pixels.Window | None = None
+        self.image = Image(data, rgb=self.rgb, name="case image")
+        self.uncertainty = Image(
+            np.zeros(self._buffer.shape, np.float32),
+            name="uncertainty",
+            colormap=colors.uncertainty_colormap(),
+            contrast_limits=(0, 1),
+            visible=False,
+        )
+        self.flips = Labels(
+            self._flips, name="proposed flips", colormap=colors.flips_colormap(), opacity=1.0
+        )
+        self.given = Labels(frame.view(session.given), name="given labels", opacity=1.0)
+        self.corrected = Labels(self._buffer, name="corrected labels", opacity=1.0)
+        # The session owns the history. With room for no step napari's own stays empty; the toggle
+        # is what makes it start anew.
+        for layer in (self.corrected, self.flips):
+            layer._history_limit = 0
+            layer.editable = False
+            layer.editable = True
+        self.flips.selected_label = colors.ACCEPTED_CODE
+        self.show_case(session, frame)
+        for layer in self:
+            viewer.add_layer(layer)
+        self.select()
+
+    def __iter__(self) -> Any:
+        return iter((self.image, self.uncertainty, self.flips, self.given, self.corrected))
+
+    @property
+    def view(self) -> View:
+        """Which labels are visible."""
+        return self._view
+
+    def fits(self, session: ReviewSession) -> bool:
+        """Whether the layers can show the open case, or new ones are needed."""
+        rgb = pixels.displayed(session.image, session.given.shape)[1]
+        return self.ndim == session.given.ndim and self.rgb == rgb
+
+    def select(self) -> None:
+        """Make the proposed flips the selected layer."""
+        if self.flips in self._viewer.layers:
+            self._viewer.layers.selection.active = self.flips
+
+    def show_case(self, session: ReviewSession, frame: Frame) -> None:
+        """Swap in the data of the open case."""
+        self.frame = frame
+        self._buffer = frame.view(session.corrected).copy()
+        self._flips = _flips(session, frame)
+        data = frame.view(pixels.displayed(session.image, session.given.shape)[0])
+        for layer in self:
+            frame.place(layer)
+        self.image.data = data
+        self.image.visible = session.image is not None
+        if not self.rgb:
+            self._set_window(data, frame.view(session.given))
+        self.given.data = frame.view(session.given)
+        self.given.editable = False
+        self.corrected.data = self._buffer
+        self.flips.data = self._flips
+        n_classes = session.labels.n_classes
+        self.given.colormap = colors.label_colormap(n_classes, colors.GIVEN)
+        self.corrected.colormap = colors.label_colormap(n_classes, colors.CORRECTED)
+        width = max(1, round(max(session.given.shape) / 600))
+        self.given.contour = self.corrected.contour = width
+        self.show_estimate(session)
+        self.set_view(self._view)
+
+    def show_estimate(self, session: ReviewSession) -> None:
+        """Show the uncertainty that the rule names, and what the rule proposes."""
+        estimate = session.estimate
+        if estimate is None:
+            self.uncertainty.data = np.broadcast_to(np.float32(0), self._buffer.shape)
+        else:
+            kind = session.options.kind
+            self.uncertainty.data = self.frame.view(estimate.uncertainty(kind))
+            self.uncertainty.contrast_limits_range = (0, estimate.maximum(kind))
+            self.uncertainty.contrast_limits = (0, estimate.maximum(kind))
+        self.show_flips(session)
+
+    def show_flips(self, session: ReviewSession) -> None:
+        """Show what is proposed now; costs the slice on screen, not the volume."""
+        snapshot, found, view = session.snapshot, session.candidates, self.frame.view
+        current = session.current
+        self._flips.propose(
+            None if found is None else view(found.score),
+            view(session.given if found is None else found.target),
+            session.delta,
+            view(snapshot.regions.components) if snapshot.regions_ready else None,
+            None
+            if current is None
+            else (current.id, self.frame.box(current.bbox, session.given.shape)),
+        )
+        self.flips.refresh(extent=False, thumbnail=False)
+
+    def show_decisions(self, session: ReviewSession, box: Box) -> None:
+        """Show the corrected labels where they changed."""
+        at = self.frame.box(box, session.given.shape)
+        self._buffer[at] = self.frame.view(session.corrected)[at]
+        self.corrected.refresh(extent=False, thumbnail=False)
+
+    def set_view(self, view: View) -> None:
+        """Choose which labels are visible."""
+        self._view = view
+        given, corrected, flips = _VISIBLE[view]
+        for layer, visible in (
+            (self.given, given),
+            (self.corrected, corrected),
+            (self.flips, flips),
+        ):
+            if layer.visible != visible:
+                layer.visible = visible
+
+    def close(self) -> None:
+        """Take the layers off the viewer."""
+        for layer in self:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def restore(self) -> None:
+        """Put back layers that were removed by hand."""
+        for layer in self:
+            if layer not in self._viewer.layers:
+                self._viewer.add_layer(layer)
+
+    def _set_window(self, data: Any, labels: Any) -> None:
+        automatic = pixels.window(data, labels)
+        chosen = tuple(self.image.contrast_limits)
+        by_hand = self._window is not None and chosen != self._window
+        if by_hand and self._window is not None and pixels.similar(automatic, self._window):
+            return
+        span = automatic[1] - automatic[0]
+        self.image.contrast_limits_range = (
+            min(float(np.min(data)), automatic[0] - span),
+            max(float(np.max(data)), automatic[1] + span),
+        )
+        self.image.contrast_limits = automatic
+        self._window = tuple(self.image.contrast_limits)
+
+
+def _flips(session: ReviewSession, frame: Frame) -> FlipsArray:
+    return FlipsArray(
+        frame.view(session.given),
+        frame.view(session.corrected),
+        frame.view(session.decisions),
+        frame.view(session.locked),
+    )

@@ -1,0 +1,281 @@
+"""The open proposals as a table, best first."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    Qt,
+)
+from qtpy.QtGui import QColor, QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from napari_relabel.core.regions import Region, Regions
+from napari_relabel.gui.colors import ACCEPTED, REJECTED, transition_color
+from napari_relabel.gui.qt import Signal
+from napari_relabel.review.worklist import RegionState
+
+Index = QModelIndex | QPersistentModelIndex
+
+COLUMNS = ("#", "change", "voxels", "score", "slice", "state")
+_TIPS = (
+    "Rank: most score times voxels first",
+    "Given class → proposed class",
+    "Size of the proposal",
+    "Mean score of its voxels",
+    "Slices it spans along the axis of the slider",
+    "What became of it; the current one is framed on the canvas",
+)
+_STATES = {
+    RegionState.OPEN: "open",
+    RegionState.ACCEPTED: "accepted",
+    RegionState.REJECTED: "rejected",
+    RegionState.CLOSED: "edited",
+    RegionState.SKIPPED: "skipped",
+}
+_INK = {
+    RegionState.ACCEPTED: ACCEPTED,
+    RegionState.REJECTED: REJECTED,
+    RegionState.CLOSED: REJECTED,
+}
+_NAVIGATION = (
+    Qt.Key.Key_Up,
+    Qt.Key.Key_Down,
+    Qt.Key.Key_PageUp,
+    Qt.Key.Key_PageDown,
+    Qt.Key.Key_Home,
+    Qt.Key.Key_End,
+)
+
+
+class ProposalsModel(QAbstractTableModel):
+    """Rows in order of rank, read from the columns of `Regions` on demand."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._regions: Regions | None = None
+        self._last: Region | None = None
+        self._states: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._current: int | None = None
+        self._names: dict[int, str] = {}
+        self._slice_axis: int | None = None
+        self._score_name = "score"
+
+    def set_regions(
+        self,
+        regions: Regions | None,
+        *,
+        names: dict[int, str],
+        slice_axis: int | None,
+        score_name: str,
+    ) -> None:
+        """Show other proposals.
+
+        Parameters
+        ----------
+        regions : Regions or None
+            The open proposals.
+        names : dict
+            Name of each class index.
+        slice_axis : int or None
+            Axis that the slider steps through; None in 2D.
+        score_name : str
+            Name of the rule's score.
+        """
+        self.beginResetModel()
+        self._regions, self._last = regions, None
+        self._names = names
+        self._slice_axis = slice_axis
+        self._score_name = score_name
+        self.endResetModel()
+
+    def set_states(self, states: npt.NDArray[np.uint8], current: int | None) -> None:
+        """Say what became of each proposal, and which one is on the canvas."""
+        if current == self._current and np.array_equal(states, self._states):
+            return
+        self._states, self._current = states, current
+        if self.rowCount():
+            last = len(COLUMNS) - 1
+            self.dataChanged.emit(self.index(0, 0), self.index(self.rowCount() - 1, last))
+
+    def region(self, row: int) -> Region | None:
+        """The proposal in a row."""
+        if self._regions is None or not 0 <= row < len(self._regions):
+            return None
+        # Views ask for all columns and roles of a row in turn.
+        if self._last is None or self._last.id != row + 1:
+            self._last = self._regions[row]
+        return self._last
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """Number of proposals."""
+        if self._regions is None or (parent is not None and parent.isValid()):
+            return 0
+        return len(self._regions)
+
+    def columnCount(self, parent: Index | None = None) -> int:
+        """Number of columns."""
+        return len(COLUMNS)
+
+    def headerData(
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = Qt.ItemDataRole.DisplayRole,
+    ) -> object:
+        """Titles and their explanations."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            tip = _TIPS[section]
+            return f"{tip} ({self._score_name})" if COLUMNS[section] == "score" else tip
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Contents, alignment, colour and explanation of a cell."""
+        region = self.region(index.row())
+        if region is None:
+            return None
+        column = COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(region, column)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignLeft
+            if column in ("#", "voxels", "score", "slice"):
+                side = Qt.AlignmentFlag.AlignRight
+            return side | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.DecorationRole and column == "change":
+            return QColor(transition_color(region.source, region.target))
+        if role == Qt.ItemDataRole.ForegroundRole:
+            color = _INK.get(self._state(region))
+            return None if color is None else QColor(color)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tip(region)
+        return None
+
+    def _text(self, region: Region, column: str) -> str:
+        if column == "#":
+            return str(region.id)
+        if column == "change":
+            return f"{self._name(region.source)} → {self._name(region.target)}"
+        if column == "voxels":
+            return f"{region.voxels:,}"
+        if column == "score":
+            return f"{region.mean_score:.3f}"
+        if column == "slice":
+            return self._slices(region)
+        return "current" if region.id == self._current else _STATES[self._state(region)]
+
+    def _state(self, region: Region) -> RegionState:
+        at = region.id - 1
+        return RegionState(self._states[at]) if at < len(self._states) else RegionState.OPEN
+
+    def _slices(self, region: Region) -> str:
+        if self._slice_axis is None:
+            return "-"
+        box = region.bbox[self._slice_axis]
+        last = box.stop - 1
+        return str(box.start) if box.start == last else f"{box.start}-{last}"
+
+    def _name(self, index: int) -> str:
+        return self._names.get(index, str(index))
+
+    def _tip(self, region: Region) -> str:
+        volume = "" if region.volume_ml is None else f", {region.volume_ml:.3g} ml"
+        return (
+            f"Proposal {region.id}: {region.voxels:,} voxels{volume} from "
+            f"{self._name(region.source)} to {self._name(region.target)}\n"
+            f"{self._score_name}: mean {region.mean_score:.3f}, largest {region.max_score:.3f}"
+        )
+
+
+class ProposalsTable(QTableView):
+    """View of `ProposalsModel`; letters pass on to the viewer's keys.
+
+    Attributes
+    ----------
+    chosen : Signal(int)
+        Id of the proposal that the user picked with mouse or arrows.
+    """
+
+    chosen = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.proposals = ProposalsModel(self)
+        self.setModel(self.proposals)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setAccessibleName("Open proposals")
+        rows, header = self.verticalHeader(), self.horizontalHeader()
+        assert rows is not None
+        assert header is not None
+        rows.hide()
+        rows.setDefaultSectionSize(22)
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(24)
+        for column, width in enumerate((32, 0, 58, 46, 52, 66)):
+            if width:
+                header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+                self.setColumnWidth(column, width)
+            else:
+                header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self.setMinimumHeight(110)
+        self.clicked.connect(self._choose)
+
+    def show_regions(
+        self,
+        regions: Regions,
+        *,
+        names: dict[int, str],
+        slice_axis: int | None,
+        score_name: str,
+    ) -> None:
+        """Show other proposals; see `ProposalsModel.set_regions`."""
+        self.proposals.set_regions(
+            regions, names=names, slice_axis=slice_axis, score_name=score_name
+        )
+        self.setColumnHidden(COLUMNS.index("slice"), slice_axis is None)
+
+    def show_states(self, states: npt.NDArray[np.uint8], region_id: int | None) -> None:
+        """Show what became of each proposal, and scroll to the one on the canvas."""
+        self.proposals.set_states(states, region_id)
+        if region_id is None:
+            self.clearSelection()
+            return
+        index = self.proposals.index(region_id - 1, 0)
+        selection = self.selectionModel()
+        assert selection is not None
+        selection.setCurrentIndex(
+            index,
+            QItemSelectionModel.SelectionFlag.ClearAndSelect
+            | QItemSelectionModel.SelectionFlag.Rows,
+        )
+        self.scrollTo(index)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Arrows move the choice; every other key belongs to the viewer."""
+        if event is None:
+            return
+        if event.key() not in _NAVIGATION or event.modifiers():
+            event.ignore()
+            return
+        before = self.currentIndex().row()
+        super().keyPressEvent(event)
+        if self.currentIndex().row() != before:
+            self._choose(self.currentIndex())
+
+    def _choose(self, index: QModelIndex) -> None:
+        region = self.proposals.region(index.row())
+        if region is not None:
+            self.chosen.emit(region.id)

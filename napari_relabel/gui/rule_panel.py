@@ -1,0 +1,136 @@
+"""The rule: histogram, delta, rule, kind of uncertainty, smallest size."""
+
+from __future__ import annotations
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QStandardItemModel
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+from superqt import QDoubleSlider
+
+from napari_relabel.core.estimate import kind_title
+from napari_relabel.core.rules import RULES
+from napari_relabel.gui.actions import Action
+from napari_relabel.gui.commands import ReviewCommands
+from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.histogram import ScoreHistogram
+from napari_relabel.gui.parts import SPACING, QuietComboBox, QuietDoubleSpinBox, QuietSpinBox, row
+from napari_relabel.review.snapshot import Snapshot
+
+_RULE_TIPS = {
+    "gated": "The model predicts another class and U > delta",
+    "uncertainty": "U > delta, whatever the model predicts (the published rule)",
+    "confident": "The model predicts another class, p > delta, and its members agree",
+    "conditional": "p of another class is delta above the usual for that class",
+}
+
+
+class RulePanel(QWidget):
+    """What is proposed, and from which score on."""
+
+    def __init__(
+        self,
+        controller: ReviewController,
+        commands: ReviewCommands,
+        lower: Action,
+        higher: Action,
+    ) -> None:
+        super().__init__()
+        self._controller = controller
+        keys = f"Keys: {lower.key_text} lower, {higher.key_text} higher"
+        self.histogram = ScoreHistogram()
+        self.histogram.hint = keys
+        self.slider = QDoubleSlider(Qt.Orientation.Horizontal)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.value = QuietDoubleSpinBox()
+        self.value.setDecimals(3)
+        self.value.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.value.setFixedWidth(72)
+        for widget in (self.slider, self.value):
+            widget.setToolTip(f"delta: voxels with a score above it are proposed\n{keys}")
+        self.rule, self.kind = QuietComboBox(), QuietComboBox()
+        for rule in RULES:
+            self.rule.addItem(rule, rule)
+            tip = _RULE_TIPS[rule]
+            self.rule.setItemData(self.rule.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.kind.setToolTip("Which uncertainty is the score")
+        self.min_size = QuietSpinBox(1, 1_000_000, 1)
+        self.min_size.setToolTip("Smaller proposals (in voxels) are left out")
+        self.min_size.setFixedWidth(92)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING - 2)
+        layout.addWidget(self.histogram)
+        delta = QLabel("delta")
+        layout.addLayout(row(delta, self.slider, self.value, stretch=(0, 1, 0)))
+        layout.addLayout(
+            row(QLabel("rule"), self.rule, QLabel("of"), self.kind, stretch=(0, 1, 0, 1))
+        )
+        self.guard = QLabel()
+        self.guard.setWordWrap(True)
+        layout.addLayout(row(self.guard, QLabel("min size"), self.min_size, stretch=(1, 0, 0)))
+        self.histogram.delta_dragged.connect(commands.set_delta)
+        self.slider.valueChanged.connect(commands.set_delta)
+        self.value.valueChanged.connect(commands.set_delta)
+        self.min_size.valueChanged.connect(commands.set_min_size)
+        self.rule.activated.connect(lambda i: commands.set_options(rule=self.rule.itemData(i)))
+        self.kind.activated.connect(lambda i: commands.set_options(kind=self.kind.itemData(i)))
+        controller.refreshed.connect(self.update_rule)
+        controller.viewer.events.theme.connect(self._theme)
+        self._theme()
+
+    def close_panel(self) -> None:
+        """Take the callback off the viewer."""
+        self._controller.viewer.events.theme.disconnect(self._theme)
+
+    def update_rule(self, snapshot: Snapshot) -> None:
+        """Show the rule in use and what it gives."""
+        session = self._controller.session
+        if session is None:
+            return
+        found = session.candidates
+        self.setEnabled(found is not None)
+        self.histogram.set_histogram(snapshot.histogram, "" if found is None else found.score_name)
+        self.histogram.set_delta(snapshot.delta)
+        blockers = [
+            QSignalBlocker(w)
+            for w in (self.slider, self.value, self.rule, self.kind, self.min_size)
+        ]
+        top = 1.0 if found is None else found.score_max
+        self.slider.setRange(0, top)
+        self.slider.setSingleStep(top / 100)
+        if not self.slider.isSliderDown():
+            self.slider.setValue(snapshot.delta)
+        self.value.setRange(0, top)
+        self.value.setSingleStep(top / 100)
+        self.value.setValue(snapshot.delta)
+        self.min_size.setValue(session.min_size)
+        self._update_choices()
+        del blockers
+
+    def _update_choices(self) -> None:
+        session = self._controller.session
+        assert session is not None
+        estimate, options = session.estimate, session.options
+        self.rule.setCurrentIndex(self.rule.findData(options.rule))
+        self.rule.setToolTip(_RULE_TIPS[options.rule])
+        model = self.rule.model()
+        assert isinstance(model, QStandardItemModel)
+        for i in range(self.rule.count()):
+            needs_p = self.rule.itemData(i) != "uncertainty"
+            usable = estimate is None or estimate.mean is not None or not needs_p
+            item = model.item(i)
+            assert item is not None
+            item.setEnabled(usable)
+        kinds = [] if estimate is None else list(estimate.kinds)
+        method = "mcdo" if estimate is None else estimate.method
+        if [self.kind.itemData(i) for i in range(self.kind.count())] != kinds:
+            self.kind.clear()
+            for kind in kinds:
+                self.kind.addItem(kind_title(kind, method), kind)
+        self.kind.setCurrentIndex(self.kind.findData(options.kind))
+        self.kind.setEnabled(options.rule in ("gated", "uncertainty") and len(kinds) > 1)
+
+    def _theme(self, event: object = None) -> None:
+        theme = get_theme(self._controller.viewer.theme)
+        self.histogram.set_theme(theme.text.as_hex(), theme.foreground.as_hex())

@@ -1,0 +1,83 @@
+"""Approves cases and saves their masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_relabel.gui.commands import ReviewCommands
+from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.order import next_unapproved
+from napari_relabel.gui.qt import Signal
+from napari_relabel.review.export import default_out
+
+#: Key under which the folder is remembered with the view.
+_PLACE = "export"
+
+
+class Saving(QObject):
+    """Saves approved masks to one folder.
+
+    Attributes
+    ----------
+    place_changed : Signal(object)
+        The folder that masks go to.
+    """
+
+    place_changed = Signal(object)
+
+    def __init__(self, controller: ReviewController, commands: ReviewCommands) -> None:
+        super().__init__()
+        self._controller = controller
+        self._commands = commands
+        controller.session_changed.connect(self._announce)
+
+    @property
+    def place(self) -> Path | None:
+        """Where masks go; None without a session."""
+        session = self._controller.session
+        if session is None:
+            return None
+        chosen = self._controller.memory.get(_PLACE)
+        return Path(chosen) if chosen else default_out(session.folder, session.reviewer)
+
+    def set_place(self, folder: Path) -> None:
+        """Save to another folder from now on."""
+        self._controller.remember(_PLACE, str(folder))
+        self._announce()
+
+    def save(self) -> None:
+        """Approve the open case, save and verify its mask, go to the next that is not approved."""
+        session, place = self._controller.session, self.place
+        if session is None or place is None:
+            return
+        said: list[str] = []
+
+        def work() -> None:
+            undecided = session.snapshot.open_regions
+            session.approve()
+            report = session.export(place)
+            said.append(f"Saved {report.path.name}, verified: {report.changed:,} voxels changed")
+            if undecided:
+                said[-1] += f", {undecided:,} proposals undecided keep the given label"
+
+        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        try:
+            done = self._controller.attempt(work)
+        finally:
+            QApplication.restoreOverrideCursor()
+        if not done:
+            return
+        following = next_unapproved(session.queue, self._commands.case_ids(), session.case_id)
+        if following is None:
+            said.append("All cases are approved.")
+        else:
+            self._commands.open_case(following)
+            said.append(f"Now at {following}.")
+        self._controller.tell(". ".join([said[0], said[1]]))
+
+    def _announce(self) -> None:
+        if self.place is not None:
+            self.place_changed.emit(self.place)

@@ -1,0 +1,403 @@
+"""The dock in a real viewer: real keys, what they do to the session, what the canvas shows."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import napari
+import numpy as np
+from conftest import OpenDock, settle
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+
+from napari_relabel.gui import colors
+from napari_relabel.gui.dock import ReviewDock, open_review
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.session import ReviewSession
+
+NONE = Qt.KeyboardModifier.NoModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+def press(qtbot: QtBot, viewer: napari.Viewer, key: Qt.Key, modifier: Any = NONE) -> None:
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, key, modifier)
+    qtbot.wait(20)
+
+
+def session_of(dock: ReviewDock) -> ReviewSession:
+    assert dock.controller.session is not None
+    return dock.controller.session
+
+
+def shown_codes(dock: ReviewDock) -> np.ndarray:
+    assert dock.controller.layers is not None
+    return np.asarray(dock.controller.layers.flips._slice.image.raw)
+
+
+def test_opening_shows_the_case_and_frames_the_first_proposal(
+    viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session = session_of(dock)
+    assert [layer.name for layer in viewer.layers] == [
+        "case image",
+        "uncertainty",
+        "proposed flips",
+        "given labels",
+        "corrected labels",
+    ]
+    assert dock.decisions.table.proposals.rowCount() == len(session.snapshot.regions) == 2
+    assert session.current is not None
+    middle = [(side.start + side.stop - 1) / 2 for side in session.current.bbox]
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle)
+    current = session.snapshot.regions.components == session.current.id
+    assert set(shown_codes(dock)[current]) <= {
+        colors.CURRENT_CODE,
+        colors.CURRENT_CODE + 1,
+    }
+    assert dock.case.position.text() == "1 / 3"
+    assert not dock.start.isVisible()
+    assert dock.width() <= 360
+
+
+def test_the_keys_work_whichever_layer_is_selected(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session = session_of(dock)
+    mine = viewer.add_points([[3, 3]], name="a layer of the user")
+    labels = viewer.add_labels(np.zeros((48, 48), np.uint8), name="labels of the user")
+    assert dock.controller.layers is not None
+    for layer in (*dock.controller.layers, mine, labels, None):
+        viewer.layers.selection.active = layer
+        first = session.current
+        assert first is not None
+        press(qtbot, viewer, Qt.Key.Key_J)
+        assert session.snapshot.accepted_voxels == first.voxels, layer
+        press(qtbot, viewer, Qt.Key.Key_K)
+        assert session.current is None, layer
+        press(qtbot, viewer, Qt.Key.Key_U)
+        press(qtbot, viewer, Qt.Key.Key_U)
+        assert session.snapshot.accepted_voxels + session.snapshot.rejected_voxels == 0, layer
+
+
+def test_every_other_key(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session, layers = session_of(dock), dock.controller.layers
+    assert layers is not None
+    assert session.current is not None
+    first = session.current.id
+    press(qtbot, viewer, Qt.Key.Key_N)
+    assert session.current.id != first
+    press(qtbot, viewer, Qt.Key.Key_N, SHIFT)
+    assert session.current.id == first
+    press(qtbot, viewer, Qt.Key.Key_J, SHIFT)
+    everything = session.snapshot.accepted_voxels
+    assert everything > 0
+    assert session.snapshot.open_voxels == 0
+    press(qtbot, viewer, Qt.Key.Key_U)
+    assert session.snapshot.accepted_voxels == 0
+    press(qtbot, viewer, Qt.Key.Key_W)
+    assert session.snapshot.accepted_voxels == everything
+    press(qtbot, viewer, Qt.Key.Key_U)
+    press(qtbot, viewer, Qt.Key.Key_K, SHIFT)
+    assert session.snapshot.rejected_voxels == everything
+    delta = session.delta
+    press(qtbot, viewer, Qt.Key.Key_U, SHIFT)
+    assert session.delta > delta
+    press(qtbot, viewer, Qt.Key.Key_W, SHIFT)
+    assert abs(session.delta - delta) < 1e-9
+    views = []
+    for _ in range(3):
+        press(qtbot, viewer, Qt.Key.Key_H)
+        views.append((layers.given.visible, layers.corrected.visible, layers.flips.visible))
+    assert views == [(True, False, False), (False, True, False), (True, True, True)]
+    press(qtbot, viewer, Qt.Key.Key_H, SHIFT)
+    assert layers.uncertainty.visible
+    press(qtbot, viewer, Qt.Key.Key_Period)
+    assert session.case_id == "case1"
+    press(qtbot, viewer, Qt.Key.Key_Comma)
+    assert session.case_id == "case0"
+    press(qtbot, viewer, Qt.Key.Key_Comma)
+    assert dock.status.text() == "This is the first case."
+
+
+def test_blink_lasts_as_long_as_the_key_is_held(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    layers = dock.controller.layers
+    assert layers is not None
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyPress(canvas, Qt.Key.Key_G)
+    qtbot.wait(20)
+    assert (layers.given.visible, layers.corrected.visible) == (True, False)
+    assert dock.decisions.views["given"].isChecked()
+    qtbot.keyRelease(canvas, Qt.Key.Key_G)
+    qtbot.wait(20)
+    assert layers.view == "difference"
+    assert layers.flips.visible
+
+
+def test_keys_typed_into_a_text_box_are_text(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session = session_of(dock)
+    dock.save.reviewer.setFocus()
+    dock.save.reviewer.clear()
+    qtbot.keyClicks(dock.save.reviewer, "jkq")
+    settle(dock)
+    assert dock.save.reviewer.text() == "jkq"
+    assert session.snapshot.accepted_voxels == session.snapshot.rejected_voxels == 0
+    assert not session.is_approved
+    # In the list of cases and in the table the letters are keys.
+    for widget in (dock.case.cases, dock.decisions.table, dock.decisions.buttons["accept"]):
+        qtbot.keyClick(widget, Qt.Key.Key_J)
+        qtbot.wait(20)
+        assert session.snapshot.accepted_voxels > 0, widget
+        qtbot.keyClick(widget, Qt.Key.Key_U)
+        qtbot.wait(20)
+        assert session.snapshot.accepted_voxels == 0, widget
+
+
+def test_ctrl_z_on_our_layers_is_the_sessions_undo_and_naparis_history_stays_empty(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session, layers = session_of(dock), dock.controller.layers
+    assert layers is not None
+    viewer.layers.selection.active = layers.corrected
+    before = session.corrected.copy()
+    layers.corrected.brush_size = 5
+    layers.corrected.paint((4, 4), 1)
+    settle(dock)
+    edited = session.snapshot.edited_voxels
+    assert edited > 0
+    painted = session.corrected.copy()
+    layers.corrected.undo()
+    np.testing.assert_array_equal(layers.corrected.data, painted)
+    press(qtbot, viewer, Qt.Key.Key_Z, CTRL)
+    np.testing.assert_array_equal(session.corrected, before)
+    np.testing.assert_array_equal(layers.corrected.data, before)
+    press(qtbot, viewer, Qt.Key.Key_Z, CTRL | SHIFT)
+    np.testing.assert_array_equal(layers.corrected.data, painted)
+    assert session.snapshot.edited_voxels == edited
+
+
+def test_what_the_session_refuses_is_taken_off_the_canvas_again(
+    open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session, layers = session_of(dock), dock.controller.layers
+    assert layers is not None
+    session.lock_where(np.True_, (slice(0, 10), slice(0, 10)))
+    before = session.corrected.copy()
+    layers.corrected.paint((4, 4), 1)
+    settle(dock)
+    changed = layers.corrected.data != before
+    assert not changed[:10, :10].any()
+    np.testing.assert_array_equal(layers.corrected.data, session.corrected)
+    layers.corrected.paint((30, 30), 7)
+    settle(dock)
+    np.testing.assert_array_equal(layers.corrected.data, session.corrected)
+    assert "label 7" in dock.status.text()
+
+
+def test_the_brush_on_proposed_flips_accepts_and_the_eraser_rejects(
+    open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session, layers = session_of(dock), dock.controller.layers
+    assert layers is not None
+    first, second = session.snapshot.regions[0], session.snapshot.regions[1]
+    layers.flips.brush_size = 3
+    layers.flips.paint(first.anchor, layers.flips.selected_label)
+    settle(dock)
+    accepted = session.decisions == 1
+    assert 0 < accepted.sum() <= 9
+    assert (session.snapshot.regions is not None) and accepted[first.anchor]
+    layers.flips.brush_size = 40
+    layers.flips.paint(second.anchor, 0)
+    settle(dock)
+    rejected = session.decisions == 2
+    assert rejected[second.anchor]
+    assert not (accepted & (session.decisions != 1)).any()
+    assert session.snapshot.edited_voxels == 0
+
+
+def test_delta_from_slider_histogram_and_box_moves_all_of_them(
+    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session, rule = session_of(dock), dock.rule
+    for change in (
+        lambda: rule.slider.setValue(0.05),
+        lambda: rule.histogram.delta_dragged.emit(0.1),
+        lambda: rule.value.setValue(0.15),
+    ):
+        change()
+        settle(dock)
+        assert abs(rule.slider.value() - session.delta) < 1e-3
+        assert abs(rule.value.value() - session.delta) < 1e-3
+        assert rule.histogram.delta == session.delta
+        assert session.candidates is not None
+        proposed = (session.candidates.score > np.float32(session.delta)) & (
+            session.given != session.candidates.target
+        )
+        codes = shown_codes(dock)
+        visible = (codes > 0) & (codes != colors.CORNER_CODE)
+        assert not (visible & ~proposed).any()
+        assert (proposed & ~visible).sum() <= (codes == colors.CORNER_CODE).sum()
+    assert f"{session.snapshot.open_voxels:,} voxels" in dock.decisions.counts.text()
+
+
+def test_rule_kind_and_smallest_size(open_dock: OpenDock, pictures: ReviewFolder) -> None:
+    dock = open_dock(pictures)
+    session, rule = session_of(dock), dock.rule
+    rule.rule.setCurrentIndex(rule.rule.findData("confident"))
+    rule.rule.activated.emit(rule.rule.currentIndex())
+    settle(dock)
+    assert session.options.rule == "confident"
+    assert not rule.kind.isEnabled()
+    assert rule.slider.maximum() == 1.0
+    rule.rule.activated.emit(rule.rule.findData("gated"))
+    rule.kind.activated.emit(rule.kind.findData("epistemic"))
+    settle(dock)
+    assert session.options.kind == "epistemic"
+    assert dock.controller.layers is not None
+    assert session.estimate is not None
+    np.testing.assert_array_equal(
+        dock.controller.layers.uncertainty.data, session.estimate.uncertainty("epistemic")
+    )
+    rule.min_size.setValue(10_000)
+    settle(dock)
+    assert session.min_size == 10_000
+    assert dock.decisions.table.proposals.rowCount() == 0
+
+
+def test_saving_approves_verifies_tells_where_and_goes_on(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    dock = open_dock(pictures)
+    session = session_of(dock)
+    out = tmp_path / "masks"
+    dock.save.folder_changed.emit(out)
+    press(qtbot, viewer, Qt.Key.Key_J)
+    corrected = session.corrected.copy()
+    press(qtbot, viewer, Qt.Key.Key_Q)
+    written = iio.imread(out / "case0.png")
+    np.testing.assert_array_equal(written > 0, corrected == 1)
+    assert (out / "case0.json").exists()
+    assert {case.case_id: case.status for case in session.queue}["case0"] == "approved"
+    assert session.case_id == "case1"
+    assert "Saved case0.png, verified" in dock.status.text()
+    assert "1 proposals undecided" in dock.status.text()
+    assert dock.save.place.full_text() == str(out)
+    assert "1 approved" in dock.case.progress.text()
+    for _ in range(2):
+        press(qtbot, viewer, Qt.Key.Key_Q)
+    assert dock.status.text().endswith("All cases are approved.")
+
+
+def test_a_mask_that_cannot_be_written_is_said_and_the_case_stays(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    dock = open_dock(pictures)
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("not a folder")
+    dock.save.folder_changed.emit(in_the_way)
+    press(qtbot, viewer, Qt.Key.Key_Q)
+    assert session_of(dock).case_id == "case0"
+    assert str(in_the_way) in dock.status.text()
+
+
+def test_a_second_session_goes_on_where_the_first_was(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    press(qtbot, viewer, Qt.Key.Key_Period)
+    press(qtbot, viewer, Qt.Key.Key_J)
+    dock.commands.set_delta(0.123)
+    settle(dock)
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 11, 13), 7.5
+    qtbot.wait(900)
+    corrected = session_of(dock).corrected.copy()
+    dock.controller.close_session()
+    assert not viewer.layers
+    viewer.scene.camera.zoom = 1.0
+    again = session_of(open_review(viewer, pictures.path, reviewer="anna").controller and dock)
+    settle(dock)
+    assert again.case_id == "case1"
+    assert again.delta == 0.123
+    assert viewer.scene.camera.zoom == 7.5
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (11, 13))
+    np.testing.assert_array_equal(again.corrected, corrected)
+
+
+def test_another_reviewer_starts_from_the_given_labels(
+    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    press(qtbot, viewer, Qt.Key.Key_J)
+    dock.save.reviewer.setText("berta")
+    dock.save.reviewer.editingFinished.emit()
+    settle(dock)
+    session = session_of(dock)
+    assert session.reviewer == "berta"
+    np.testing.assert_array_equal(session.corrected, session.given)
+    assert len(list(pictures.journals.glob("*.sqlite"))) == 2
+
+
+def test_layers_are_made_once_and_come_back_when_removed(
+    open_dock: OpenDock, viewer: napari.Viewer, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    before = dock.controller.layers
+    assert before is not None
+    viewer.layers.remove(before.given)
+    dock.commands.next_case()
+    settle(dock)
+    assert dock.controller.layers is before
+    assert set(viewer.layers) == set(before)
+    np.testing.assert_array_equal(before.given.data, session_of(dock).given)
+    assert not before.given.editable
+    assert before.corrected.editable
+
+
+def test_closing_the_dock_leaves_nothing_behind(
+    viewer: napari.Viewer, pictures: ReviewFolder, qtbot: QtBot
+) -> None:
+    layer = viewer.add_labels(np.zeros((8, 8), np.uint8))
+    keys = dict(viewer.keymap)
+    callbacks = list(viewer.mouse_drag_callbacks)
+    dock = open_review(viewer, pictures, reviewer="anna")
+    settle(dock)
+    assert dict(viewer.keymap) != keys
+    gone = weakref.ref(dock.controller)
+    executor = dock.controller._background._pool
+    viewer.window.remove_dock_widget(dock)
+    assert dict(viewer.keymap) == keys
+    assert list(viewer.mouse_drag_callbacks) == callbacks
+    assert list(viewer.layers) == [layer]
+    assert executor._shutdown
+    del dock
+    qtbot.wait(50)
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_cannot_be_opened_is_said(viewer: napari.Viewer, tmp_path: Path, qtbot: QtBot) -> None:
+    dock = ReviewDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Relabel review")
+    dock.open_folder(tmp_path)
+    assert "not a REVIEW folder" in dock.status.text()
+    assert dock.controller.session is None
+    assert not dock.start.isHidden()
