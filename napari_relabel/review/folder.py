@@ -168,7 +168,7 @@ class ReviewFolder:
         added: list[CaseRecord] = []
         found: set[int] = set()
         for case in cases:
-            labels = volume.read_labels(case.labels)
+            labels = volume.read_labels(case.labels, self.values or None)
             found |= set(_present(labels))
             image = None
             if case.image is not None:

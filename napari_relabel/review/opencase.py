@@ -201,17 +201,17 @@ class OpenCase:
     def advance(self, region_id: int | None) -> None:
         """Go to the open region after `region_id`, or after the current one where it is closed."""
         work = self.worklist
-        if region_id is None:
-            closed = work.current is not None and not work.open_voxels[work.current - 1]
-            region_id = work.current if closed else None
+        if region_id is None and work.current is not None:
+            if work.open_voxels[work.current - 1]:
+                self._keep_anchor_open(work.current)
+            else:
+                region_id = work.current
         if region_id is not None:
             work.go(work.next_after(region_id))
 
     def go_to(self, change: Change) -> None:
         """Make the region of a change the current one, where it is open."""
-        first = np.unravel_index(np.argmax(change.mask), change.shape)
-        voxel = tuple(int(i) + s.start for i, s in zip(first, change.box, strict=True))
-        flat = int(np.ravel_multi_index(voxel, self.state.given.shape))
+        flat = self._flat(change.box, int(np.argmax(change.mask)))
         found = self.worklist.region_at(flat)
         if found is not None or not self._exact:
             self.worklist.anchor = flat
@@ -322,6 +322,25 @@ class OpenCase:
             )
         score, group = np.concatenate(scores), np.concatenate(groups)
         return {d: Tally(score[group == d]) for d in _TALLIED}
+
+    def _keep_anchor_open(self, region_id: int) -> None:
+        # A brush stroke may take the voxel by which a region is found again.
+        anchor = self.worklist.anchor
+        if anchor is None or self._is_free(anchor):
+            return
+        assert self.candidates is not None
+        box = self.worklist.regions[region_id - 1].bbox
+        left = self.worklist.regions.mask(region_id) & self.state.free(box)
+        best = np.argmax(np.where(left, self.candidates.score[box], -1))
+        self.worklist.anchor = self._flat(box, int(best))
+
+    def _is_free(self, flat: int) -> bool:
+        return not self.state.decisions.flat[flat] and not self.state.locked.flat[flat]
+
+    def _flat(self, box: Box, inside: int) -> int:
+        at = np.unravel_index(inside, tuple(s.stop - s.start for s in box))
+        voxel = tuple(int(i) + s.start for i, s in zip(at, box, strict=True))
+        return int(np.ravel_multi_index(voxel, self.state.given.shape))
 
     def _outdate(self) -> None:
         self.token += 1

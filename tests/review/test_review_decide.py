@@ -1,0 +1,82 @@
+"""Deciding without a person: what is accepted, what is guarded, what is recorded."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+from review_cases import make_folder
+
+from napari_relabel.core.proposals import propose
+from napari_relabel.core.rules import RuleOptions
+from napari_relabel.review.decide import decide
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.export import export_review
+from napari_relabel.review.session import ReviewSession
+
+
+def test_accepts_what_the_rule_proposes_and_says_so(tmp_path):
+    folder = make_folder(tmp_path, cases=2)
+    report = decide(folder, RuleOptions("gated"), 0.1, min_size=4, max_fraction=1)
+    assert report.warnings == () and report.trusted_dice is None
+    session = ReviewSession(folder, reviewer="auto")
+    for case, done in zip(session.case_ids, report.cases, strict=True):
+        session.open_case(case)
+        proposals = propose(session.given, session.estimate, rule="gated", delta=0.1, min_size=4)
+        np.testing.assert_array_equal(session.corrected, proposals.target)
+        np.testing.assert_array_equal(session.decisions == 1, proposals.mask)
+        assert done.voxels == proposals.mask.sum()
+        assert done.fraction == pytest.approx(proposals.flip_fraction)
+        assert not session.is_approved
+    for path in folder.journals.glob("auto-*.sqlite"):
+        with closing(sqlite3.connect(path)) as db:
+            notes = db.execute("SELECT note FROM action WHERE kind = 'accept'").fetchall()
+        assert all(json.loads(note)["automatic"] for (note,) in notes)
+    story = export_review(folder, reviewer="auto").reports["case0"].sidecar.read_text()
+    assert json.loads(story)["automatic"]
+
+
+def test_the_cap_raises_delta_per_case(tmp_path):
+    folder = make_folder(tmp_path, cases=2)
+    report = decide(folder, RuleOptions("uncertainty"), 0.0, max_fraction=0.05, approve=True)
+    for case in report.cases:
+        assert 0 < case.fraction <= 0.05
+        assert case.capped and case.delta > 0
+        assert "raised" in case.warning
+    session = ReviewSession(folder, reviewer="auto")
+    assert session.is_approved
+
+
+def test_flips_against_the_prediction_are_warned_of(tmp_path):
+    folder = make_folder(tmp_path)
+    report = decide(folder, RuleOptions("uncertainty"), 0.2, max_fraction=1)
+    data = folder.load("case0")
+    mask = data.estimate.uncertainty() > np.float32(0.2)
+    agreeing = (data.estimate.prediction == data.labels.indices)[mask].mean()
+    assert report.cases[0].agreeing_fraction == pytest.approx(agreeing)
+    assert "against the model's own prediction" in report.warnings[0]
+    assert report.warnings[0] in str(report)
+
+
+def test_trusted_masks_can_forbid_it(tmp_path):
+    folder = make_folder(tmp_path, cases=2)
+    data = folder.load("case0")
+    with pytest.raises(ReviewError, match=r"would fall from 1.0000 to 0\."):
+        decide(folder, RuleOptions("gated"), 0.0, trusted={"case0": data.labels.indices})
+    assert not folder.journals.exists()
+    truth = data.estimate.prediction
+    report = decide(folder, RuleOptions("gated"), 0.0, max_fraction=1, trusted={"case0": truth})
+    before, after = report.trusted_dice
+    assert before < after == 1.0
+    assert "Dice to trusted masks" in str(report)
+
+
+def test_cases_without_estimate_are_named(tmp_path):
+    folder = make_folder(tmp_path, cases=2)
+    folder.estimate_path("case1").unlink()
+    report = decide(folder, max_fraction=1)
+    assert [case.voxels > 0 for case in report.cases] == [True, False]
+    assert "case1: it has no estimate" in report.warnings
