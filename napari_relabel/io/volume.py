@@ -14,6 +14,7 @@ from napari_relabel.io.atomic import atomic_path, same_file
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.hashing import check_file, file_sha256
+from napari_relabel.io.imagearray import image_array
 from napari_relabel.io.labelcodes import decode, encode
 from napari_relabel.io.raw import Format, Raw
 from napari_relabel.io.suffixes import full_suffix
@@ -184,37 +185,8 @@ def read_image(path: Path | str) -> ImageVolume:
     """
     path = check_file(path)
     raw = read_raw(path)
-    data = raw.array
-    if raw.palette is not None:
-        if int(data.max()) >= len(raw.palette):
-            raise InputError(f"{path} uses colours that its palette lacks: save it as RGB")
-        data = raw.palette[data]
-    extra = [axis for axis in raw.extra_axes if data.shape[axis] > 1]
-    if raw.palette is not None:
-        extra.append(data.ndim - 1)
-    if raw.alpha:
-        data = np.take(data, range(data.shape[raw.extra_axes[-1]] - 1), axis=raw.extra_axes[-1])
-        extra = [axis for axis in extra if data.shape[axis] > 1]
-    if len(extra) > 1:
-        raise InputError(
-            f"{path} has shape {data.shape}, more than one axis beside space: save it with one "
-            "channel axis"
-        )
-    singles = tuple(a for a in raw.extra_axes if a not in extra)
-    channel_axis = extra[0] - sum(a < extra[0] for a in singles) if extra else None
-    data = data.reshape([n for a, n in enumerate(data.shape) if a not in singles])
-    if data.dtype.kind not in "iuf":
-        raise InputError(f"{path} holds {data.dtype} values: save it as real numbers")
-    if raw.scaled:
-        data = (data * np.float64(raw.slope) + raw.inter).astype(np.float32)
-    if data.dtype.kind == "f" and not np.isfinite(data).all():
-        count = int(np.count_nonzero(~np.isfinite(data)))
-        raise InputError(
-            f"{path} holds {count} NaN or infinite values: replace them (by 0 or the background)"
-        )
-    return ImageVolume(
-        np.ascontiguousarray(data), channel_axis, raw.geometry, path, file_sha256(path)
-    )
+    data, channel_axis = image_array(raw, path)
+    return ImageVolume(data, channel_axis, raw.geometry, path, file_sha256(path))
 
 
 def read_labels(path: Path | str, values: tuple[int, ...] | None = None) -> LabelVolume:

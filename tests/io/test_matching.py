@@ -105,11 +105,10 @@ def test_fast_on_a_large_volume():
     stored = np.zeros((128, 256, 256), np.int16)
     stored[40:80, 60:140, 90:200] = RNG.integers(1, 999, (40, 80, 110))
     layer = np.ascontiguousarray(stored.transpose(2, 1, 0)[:, ::-1])
-    start = time.perf_counter()
+    start = time.process_time()
     found = match_array(layer, stored)
     assert found == Match((2, 1, 0), (False, True, False))
-    start_wrong = time.perf_counter()
     layer[0, 0, 0] += 1
     assert match_array(layer, stored) is None
-    # Generous for a busy machine: 0.15 s on an idle core.
-    assert start_wrong - start < 5
+    # A tenth of a second; comparing every way in full would take ten.
+    assert time.process_time() - start < 2

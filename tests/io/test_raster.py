@@ -274,7 +274,11 @@ def test_what_cannot_be_read_exactly(tmp_path):
     (tmp_path / "really.png").rename(tmp_path / "named.bmp")
     Image.new("CMYK", (4, 4)).save(tmp_path / "ink.jpg")
     Image.new("L", (4, 4)).save(tmp_path / "x.gif")
+    palette = struct.pack(">I", 6) + b"PLTE" + bytes(6)
+    palette += struct.pack(">I", zlib.crc32(palette[4:]))
+    write_png(tmp_path / "colours.png", 4, 3, np.full((3, 4), 9), palette)
     for name, words in {
+        "colours.png": "colours that its palette lacks",
         "deep.png": "16-bit colour PNG",
         "moving.png": "holds 2 frames",
         "named.bmp": r"named \.bmp but holds PNG",
