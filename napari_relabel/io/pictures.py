@@ -62,7 +62,8 @@ def to_rgb(image: npt.NDArray[np.generic]) -> RGB:
     numbers = values.astype(np.float64)
     low, high = np.percentile(numbers, (0.5, 99.5))
     scaled = np.clip((numbers - low) / max(high - low, 1e-12), 0, 1)
-    return np.round(scaled * 255).astype(np.uint8)
+    stretched: RGB = np.round(scaled * 255).astype(np.uint8)
+    return stretched
 
 
 def heat(values: npt.NDArray[np.floating], maximum: float) -> RGB:
