@@ -24,7 +24,7 @@ from napari_relabel.review.history import restore
 from napari_relabel.review.journal import Context, JournalWriter
 from napari_relabel.review.opencase import OpenCase
 from napari_relabel.review.queue import CaseStatus, follow, statuses
-from napari_relabel.review.records import options_from_json, options_to_json
+from napari_relabel.review.resume import Resume
 from napari_relabel.review.snapshot import Snapshot
 from napari_relabel.review.worklist import RegionInputs, RegionResult
 
@@ -58,18 +58,14 @@ class ReviewBrowser:
         self._chain = read_chain(self.folder.journals, self.reviewer)
         self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
         self._statuses = statuses(self._chain.actions)
-        self._resume = dict(self._chain.resume or {})
-        self._wanted = self.folder.options
-        if "options" in self._resume:
-            self._wanted = options_from_json(self._resume["options"])
-        self._min_size = int(self._resume.get("min_size", 1))
+        last = self._chain.resume
+        self._resume = Resume(self.folder.options) if last is None else Resume.from_json(last)
         self._image: ImageVolume | None = None
-        last = self._resume.get("case")
-        first = last if last in self.case_ids else self.case_ids[0]
-        self._case = self._load(case_id or first)
-        if self.case_id == last:
-            self._case.worklist.skipped = list(self._resume["skipped"])
-            self._case.worklist.anchor = self._resume["anchor"]
+        known = self._resume.case if self._resume.case in self.case_ids else None
+        self._case = self._load(case_id or known or self.case_ids[0])
+        if self.case_id == self._resume.case:
+            self._case.worklist.skipped = list(self._resume.skipped)
+            self._case.worklist.anchor = self._resume.anchor
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -92,7 +88,7 @@ class ReviewBrowser:
         """Open another case; what was decided before then survives a power cut too."""
         self._journal.sync()
         case = self._load(case_id)
-        self._remember(case)
+        self._remember(self._resume, case)
         self._case, self._image = case, None
         self.case_changed.emit(case_id)
 
@@ -127,8 +123,7 @@ class ReviewBrowser:
         self._case.estimate = estimate
         self._propose(self._case)
         self.estimate_changed.emit()
-        self.options_changed.emit()
-        self.cursor_changed.emit()
+        self._proposals_changed()
 
     # -- what the rule proposes -----------------------------------------------------------------
 
@@ -149,7 +144,7 @@ class ReviewBrowser:
     @property
     def min_size(self) -> int:
         """Regions with fewer open voxels are not proposed."""
-        return self._min_size
+        return self._resume.min_size
 
     @property
     def candidates(self) -> Candidates | None:
@@ -167,34 +162,28 @@ class ReviewBrowser:
         if options == self._case.options:
             return
         found = self._case.evaluate(options)
-        delta = self._carried(found)
-        if delta is None and found is not None:
-            delta = found.default_delta
-        self._remember(options=options_to_json(options), **_delta_state(found, delta))
-        self._wanted = options
-        self._case.adopt_rule(options, found, delta, self._min_size)
-        self.options_changed.emit()
-        self.cursor_changed.emit()
+        resume = replace(self._resume, options=options)
+        delta = resume.delta_for(found)
+        self._remember(resume.with_delta(found, delta))
+        self._case.adopt_rule(options, found, delta, self.min_size)
+        self._proposals_changed()
 
     def set_delta(self, delta: float) -> None:
         """Take another delta; ValueError unless it is a number >= 0."""
         check_delta(delta)
         if delta != self._case.delta:
-            self._remember(**_delta_state(self._case.candidates, delta))
+            self._remember(self._resume.with_delta(self._case.candidates, delta))
             self._case.set_delta(delta)
-            self.options_changed.emit()
-            self.cursor_changed.emit()
+            self._proposals_changed()
 
     def set_min_size(self, min_size: int) -> None:
         """Take another smallest region size, in voxels, at least 1."""
         if min_size < 1:
             raise ReviewError(f"the smallest region size must be at least 1, not {min_size}")
-        if min_size != self._min_size:
-            self._remember(min_size=min_size)
-            self._min_size = min_size
+        if min_size != self.min_size:
+            self._remember(replace(self._resume, min_size=min_size))
             self._case.set_min_size(min_size)
-            self.options_changed.emit()
-            self.cursor_changed.emit()
+            self._proposals_changed()
 
     # -- what is there now ----------------------------------------------------------------------
 
@@ -291,11 +280,11 @@ class ReviewBrowser:
     @property
     def view(self) -> dict[str, Any]:
         """What `set_cursor` was last given, in this session or the one resumed; JSON values."""
-        return dict(self._resume.get("view", {}))
+        return dict(self._resume.view)
 
     def set_cursor(self, view: dict[str, Any]) -> None:
         """Remember the view (slice, camera, layer: JSON values) for the next session."""
-        self._remember(view=view)
+        self._remember(replace(self._resume, view=view))
 
     def close(self) -> None:
         """Write everything to the disk and let go of the journal."""
@@ -340,51 +329,29 @@ class ReviewBrowser:
         )
 
     def _propose(self, case: OpenCase) -> None:
-        options = _usable(self._wanted, case.estimate)
+        options = self._resume.usable(case.estimate)
         found = case.evaluate(options)
-        case.adopt_rule(options, found, self._carried(found), self._min_size)
+        case.adopt_rule(options, found, self._resume.delta_for(found), self.min_size)
 
-    def _carried(self, found: Candidates | None) -> float | None:
-        if found is None or self._resume.get("score") != _score_key(found):
-            return None
-        return float(self._resume["delta"])
+    def _proposals_changed(self) -> None:
+        self.options_changed.emit()
+        self.cursor_changed.emit()
 
     def _moved(self) -> None:
         self._case.touch()
-        self._remember()
+        self._remember(self._resume)
         self.cursor_changed.emit()
 
-    def _remember(self, case: OpenCase | None = None, **changes: Any) -> None:
-        state = {**self._state(case or self._case), **changes}
-        self._journal.remember(state)
-        self._resume = state
-
-    def _state(self, case: OpenCase) -> dict[str, Any]:
-        return {
-            **self._resume,
-            "case": case.case_id,
-            "skipped": case.worklist.skipped,
-            "anchor": case.worklist.anchor,
-            **_delta_state(case.candidates, case.delta),
-        }
+    def _remember(self, resume: Resume, case: OpenCase | None = None) -> None:
+        resume = resume_at(case or self._case, resume)
+        self._journal.remember(resume.to_json())
+        self._resume = resume
 
 
-def _delta_state(found: Candidates | None, delta: float | None) -> dict[str, Any]:
-    # The delta in use and the score that it is a value of: it is carried to the next case and the
-    # next session where the score is the same.
-    return {} if found is None else {"score": _score_key(found), "delta": delta}
-
-
-def _usable(options: RuleOptions, estimate: Estimate | None) -> RuleOptions:
-    if estimate is None:
-        return options
-    if estimate.mean is None:
-        options = replace(options, rule="uncertainty")
-    return options if options.kind in estimate.kinds else replace(options, kind="total")
-
-
-def _score_key(found: Candidates) -> str:
-    return f"{found.score_name} in 0..{found.score_max:g}"
+def resume_at(case: OpenCase, resume: Resume) -> Resume:
+    """Where the reviewer is, with the open case and the regions skipped in it."""
+    work = case.worklist
+    return replace(resume, case=case.case_id, skipped=tuple(work.skipped), anchor=work.anchor)
 
 
 def _read_only(values: AnyArray) -> AnyArray:

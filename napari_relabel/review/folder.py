@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from napari_relabel.io import volume
 from napari_relabel.io.atomic import write_json
 from napari_relabel.io.estimates import load_estimate, save_estimate
 from napari_relabel.io.volume import ImageVolume, LabelVolume
+from napari_relabel.review.adding import describe_cases, relative_to
 from napari_relabel.review.errors import ReviewError
-from napari_relabel.review.finder import Finder, default_review_root
+from napari_relabel.review.finder import default_review_root, relocated
 from napari_relabel.review.layers import layer_affine, write_layer_image, write_layer_labels
 from napari_relabel.review.queue import Gain, gain
 from napari_relabel.review.records import (
@@ -165,34 +166,12 @@ class ReviewFolder:
         self._add(cases, "")
 
     def _add(self, cases: Iterable[NewCase], note: str) -> None:
-        added: list[CaseRecord] = []
-        found: set[int] = set()
-        for case in cases:
-            labels = volume.read_labels(case.labels, self.values or None)
-            found |= set(_present(labels))
-            image = None
-            if case.image is not None:
-                image = volume.read_image(case.image)
-                volume.check_pair(image, labels)
-            added.append(
-                CaseRecord(
-                    id=case.id,
-                    labels=self.relative(case.labels),
-                    labels_sha256=labels.sha256,
-                    image=None if case.image is None else self.relative(case.image),
-                    image_sha256=None if image is None else image.sha256,
-                    note=note,
-                )
-            )
-            usual = labels.values
+        added, values = describe_cases(self.path, cases, self.values, note)
         # File systems that ignore case would give "A" and "a" one file.
         ids = Counter(case.id.casefold() for case in (*self.cases, *added))
         twice = next((i for i, n in ids.items() if n > 1), None)
         if twice is not None:
             raise ReviewError(f"two cases have the id {twice!r}: give each its own")
-        values = self.values
-        if added and not values:
-            values = tuple(sorted(found)) if len(found) > 1 else usual
         self._save((*self.cases, *added), values)
 
     def add_case_from_arrays(
@@ -329,32 +308,17 @@ class ReviewFolder:
             If a file is missing and none of its name below `data` has its content; nothing
             changes, then.
         """
-        finder = Finder(Path(data))
-        cases = []
-        for case in self.cases:
-            labels = self._moved(case.labels, case.labels_sha256, finder)
-            image = case.image
-            if image is not None and case.image_sha256 is not None:
-                image = self._moved(image, case.image_sha256, finder)
-            cases.append(replace(case, labels=labels, image=image))
+        cases = tuple(relocated(self.path, self.cases, Path(data)))
         count = sum(
             (new.labels != old.labels) + (new.image != old.image)
             for new, old in zip(cases, self.cases, strict=True)
         )
-        self._save(tuple(cases), self.values)
+        self._save(cases, self.values)
         return count
-
-    def _moved(self, name: str, sha256: str, finder: Finder) -> str:
-        if (self.path / name).exists():
-            return name
-        return self.relative(finder.find(Path(name).name, sha256))
 
     def relative(self, file: Path) -> str:
         """A path as the folder notes it: relative to itself where both are on one drive."""
-        try:
-            return Path(os.path.relpath(file.absolute(), self.path.absolute())).as_posix()
-        except ValueError:  # on another drive of Windows there is no relative path
-            return file.absolute().as_posix()
+        return relative_to(file, self.path)
 
     def _found(self, name: str) -> Path:
         path = Path(os.path.normpath(self.path / name))
@@ -376,11 +340,6 @@ class ReviewFolder:
         }
         write_json(self.path / FILE_NAME, content)
         self.cases, self.values = cases, values
-
-
-def _present(labels: LabelVolume) -> tuple[int, ...]:
-    # An empty mask is read with the usual foreground of its format, which need not be this one's.
-    return labels.values if labels.indices.any() else labels.values[:1]
 
 
 def _check_same(path: Path, found: str, expected: str | None) -> None:

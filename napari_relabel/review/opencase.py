@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_relabel.core.arrays import FloatArray, LabelArray, slabs
+from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
-from napari_relabel.core.rules import Candidates, RuleOptions, candidates, check_delta
+from napari_relabel.core.rules import Candidates, RuleOptions, candidates
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.changes import (
     ACCEPTED,
     EDITED,
     REJECTED,
-    UNDECIDED,
     Box,
     Change,
     ChangeKind,
@@ -26,9 +25,9 @@ from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.history import History
 from napari_relabel.review.journal import Context
 from napari_relabel.review.records import options_to_json
+from napari_relabel.review.scores import Scores
 from napari_relabel.review.snapshot import Snapshot
 from napari_relabel.review.state import CaseState, Effect
-from napari_relabel.review.tally import HISTOGRAM_BINS, Histogram, Tally
 from napari_relabel.review.worklist import (
     RegionInputs,
     RegionResult,
@@ -39,8 +38,6 @@ from napari_relabel.review.worklist import (
 
 #: Labelling this many voxels takes a few tens of milliseconds; beyond, a worker should do it.
 DEFER_ABOVE = 2_000_000
-
-_TALLIED = (UNDECIDED, ACCEPTED, REJECTED)
 
 
 class OpenCase:
@@ -85,7 +82,7 @@ class OpenCase:
         self._defer = defer and state.given.size > DEFER_ABOVE
         self._usable = self._exact = False
         self._snapshot: Snapshot | None = None
-        self._tallies: dict[int, Tally] = {}
+        self._scores: Scores | None = None
         self.worklist = Worklist(no_regions(state.given, self.voxel_mm))
 
     @property
@@ -103,21 +100,17 @@ class OpenCase:
         self,
         options: RuleOptions,
         found: Candidates | None,
-        delta: float | None,
+        delta: float,
         min_size: int,
     ) -> None:
-        """Take a rule, what it says, a delta (None: the rule's own) and a smallest size."""
-        if delta is None:
-            delta = 0.0 if found is None else found.default_delta
-        check_delta(delta)
+        """Take a rule, what it says, a delta and a smallest size."""
         self.options, self.candidates = options, found
         self.delta, self.min_size = float(delta), min_size
-        self._tallies = {} if found is None else self._tally(found)
+        self._scores = None if found is None else Scores(found, self.state)
         self._outdate()
 
     def set_delta(self, delta: float) -> None:
         """Take another delta."""
-        check_delta(delta)
         self.delta = float(delta)
         self._outdate()
 
@@ -151,20 +144,18 @@ class OpenCase:
 
     def context(self, effect: Effect | None) -> Context:
         """What an action is about, with the counts as they will be once it is done."""
-        opened = closed = decided = 0
+        open_after, decided_after = self.open_voxels, self.state.decided
         if effect is not None:
-            decided = int(np.count_nonzero(effect.decisions_after))
-            decided -= int(np.count_nonzero(effect.decisions_before))
-            if self.candidates is not None:
-                proposed = self._scores(effect) > np.float32(self.delta)
-                before, after = _groups(effect)
-                opened = int(np.count_nonzero(proposed & (before != UNDECIDED) & (after == 0)))
-                closed = int(np.count_nonzero(proposed & (before == 0) & (after != UNDECIDED)))
+            decided_after += int(np.count_nonzero(effect.decisions_after))
+            decided_after -= int(np.count_nonzero(effect.decisions_before))
+            if self._scores is not None:
+                opened, closed = self._scores.moved(effect, self.delta)
+                open_after += int(np.count_nonzero(opened)) - int(np.count_nonzero(closed))
         context = Context(
             case_id=self.case_id,
             base_hash=self.labels.sha256,
-            open_after=self.open_voxels + opened - closed,
-            decided_after=self.state.decided + decided,
+            open_after=open_after,
+            decided_after=decided_after,
         )
         if self.estimate is None:
             return context
@@ -183,18 +174,11 @@ class OpenCase:
         self.state.commit(effect)
         self.token += 1
         self._snapshot = None
-        if self.candidates is None:
+        if self._scores is None:
             return
-        score = self._scores(effect)
-        before, after = _groups(effect)
-        scored = score > 0
-        for decision, tally in self._tallies.items():
-            tally.remove(score[scored & (before == decision) & (after != decision)])
-            tally.add(score[scored & (before != decision) & (after == decision)])
+        self._scores.follow(effect)
         if self._usable:
-            proposed = score > np.float32(self.delta)
-            opened = proposed & (before != UNDECIDED) & (after == UNDECIDED)
-            closed = proposed & (before == UNDECIDED) & (after != UNDECIDED)
+            opened, closed = self._scores.moved(effect, self.delta)
             outdated = self.worklist.update(effect.box, effect.mask, opened, closed, kind)
             self._exact = self._exact and not outdated
 
@@ -266,8 +250,7 @@ class OpenCase:
     @property
     def open_voxels(self) -> int:
         """Free voxels with a score above delta, exactly."""
-        tally = self._tallies.get(UNDECIDED)
-        return 0 if tally is None else int(tally.above(self.delta))
+        return 0 if self._scores is None else self._scores.open_above(self.delta)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -300,28 +283,9 @@ class OpenCase:
             volume_ml=None if ml is None else open_voxels * ml,
             flip_fraction=open_voxels / state.given.size,
             dice_to_given=state.dice_to_given,
-            histogram=self._histogram(),
+            histogram=None if self._scores is None else self._scores.histogram(),
             approved=self.history.approved,
         )
-
-    def _histogram(self) -> Histogram | None:
-        if self.candidates is None:
-            return None
-        edges = np.linspace(0, self.candidates.score_max, HISTOGRAM_BINS + 1, dtype=np.float32)
-        return Histogram(edges, *(self._tallies[d].histogram(edges) for d in _TALLIED))
-
-    def _tally(self, found: Candidates) -> dict[int, Tally]:
-        # In slabs, since most scores are 0 and masks of the whole grid cost more than the rest.
-        scores: list[FloatArray] = [np.zeros(0, np.float32)]
-        groups: list[LabelArray] = [np.zeros(0, np.uint8)]
-        for slab in slabs(found.score.shape):
-            scored = found.score[slab] > 0
-            scores.append(found.score[slab][scored])
-            groups.append(
-                _group(self.state.decisions[slab][scored], self.state.locked[slab][scored])
-            )
-        score, group = np.concatenate(scores), np.concatenate(groups)
-        return {d: Tally(score[group == d]) for d in _TALLIED}
 
     def _keep_anchor_open(self, region_id: int) -> None:
         # A brush stroke may take the voxel by which a region is found again.
@@ -347,22 +311,3 @@ class OpenCase:
         self._usable = self._exact = False
         self.worklist.adopt(no_regions(self.state.given, self.voxel_mm))
         self._snapshot = None
-
-    def _scores(self, effect: Effect) -> FloatArray:
-        assert self.candidates is not None
-        return self.candidates.score[effect.box][effect.mask]
-
-
-def _groups(effect: Effect) -> tuple[LabelArray, LabelArray]:
-    """Decision of each voxel before and after; a locked undecided voxel counts as EDITED.
-
-    Neither is open, and neither is in a tally.
-    """
-    return (
-        _group(effect.decisions_before, effect.locked_before),
-        _group(effect.decisions_after, effect.locked_after),
-    )
-
-
-def _group(decisions: LabelArray, locked: Mask) -> LabelArray:
-    return np.where(locked & (decisions == UNDECIDED), np.uint8(EDITED), decisions)

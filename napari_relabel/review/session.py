@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.io.export import ExportReport
-from napari_relabel.review.browser import ReviewBrowser
+from napari_relabel.review.browser import ReviewBrowser, resume_at
 from napari_relabel.review.changes import Box, Change, ChangeKind, Mask, crop, whole
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.export import default_out, export_case, export_note
@@ -299,7 +299,12 @@ class ReviewSession(ReviewBrowser):
         if self._automatic:
             note = {**(note or {}), "automatic": True}
         action = self._journal.append(
-            kind, context, change=change, target=target, note=note, resume=self._state(self._case)
+            kind,
+            context,
+            change=change,
+            target=target,
+            note=note,
+            resume=resume_at(self._case, self._resume).to_json(),
         )
         self._noted(kind, context)
         return action

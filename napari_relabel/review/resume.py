@@ -1,0 +1,83 @@
+"""Where a reviewer is: what the next session takes up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.rules import Candidates, RuleOptions
+from napari_relabel.review.records import options_from_json, options_to_json
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Case, rule, delta and view of a reviewer.
+
+    Parameters
+    ----------
+    options : RuleOptions
+        The rule wanted; see `usable` for the one in use.
+    case : str or None
+        The open case.
+    delta : float or None
+        Delta.
+    score : str or None
+        The score that `delta` is a value of: it is carried to the next case and the next session
+        where the score is the same.
+    min_size : int
+        Smallest region size.
+    skipped : tuple of int
+        Anchors of the skipped regions of the case.
+    anchor : int or None
+        Anchor of the current region.
+    view : mapping
+        Slice, camera and so on, as JSON values.
+    """
+
+    options: RuleOptions
+    case: str | None = None
+    delta: float | None = None
+    score: str | None = None
+    min_size: int = 1
+    skipped: tuple[int, ...] = ()
+    anchor: int | None = None
+    view: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Self:
+        """From what `to_json` gave."""
+        values = dict(state)
+        options = options_from_json(values.pop("options"))
+        return cls(**{**values, "options": options, "skipped": tuple(values["skipped"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**vars(self), "options": options_to_json(self.options)}
+
+    def usable(self, estimate: Estimate | None) -> RuleOptions:
+        """The rule wanted, or the nearest that an estimate can serve."""
+        options = self.options
+        if estimate is None:
+            return options
+        if estimate.mean is None:
+            options = replace(options, rule="uncertainty")
+        return options if options.kind in estimate.kinds else replace(options, kind="total")
+
+    def delta_for(self, found: Candidates | None) -> float:
+        """The delta to use: the one carried where the score is the same, else the rule's own."""
+        if found is None:
+            return 0.0
+        if self.delta is None or self.score != score_key(found):
+            return found.default_delta
+        return self.delta
+
+    def with_delta(self, found: Candidates | None, delta: float) -> Self:
+        """With another delta; a case without estimate has none to remember."""
+        return self if found is None else replace(self, score=score_key(found), delta=float(delta))
+
+
+def score_key(found: Candidates) -> str:
+    """What a delta means: name and range of the score."""
+    return f"{found.score_name} in 0..{found.score_max:g}"
