@@ -221,7 +221,6 @@ class ReviewController(QObject):
     def _on_change(self) -> None:
         self._refresh_timer.start()
 
-
     def _refresh(self) -> None:
         session, layers = self.session, self.layers
         if session is None or layers is None:

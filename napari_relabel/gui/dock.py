@@ -102,6 +102,11 @@ class ReviewDock(QScrollArea):
 
         self.controller.attempt(begin)
 
+    def use_model(self, path: Path) -> None:
+        """Choose a model file or a RUN folder for the estimates to come."""
+        self.estimate.add_model(path)
+        self.controller.tell(f"Model for the next estimate: {path.name}.")
+
     def reset_choices(self, event: object = None) -> None:
         """Offer the layers that are there now; napari calls this."""
         self.start.reset_choices()

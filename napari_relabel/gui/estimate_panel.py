@@ -25,7 +25,8 @@ METHODS = (
     ("ensemble", "Ensemble", "The members of the model's run predict once each"),
     ("tta", "Test-time augm.", "The image is flipped, turned, scaled and brightened"),
 )
-_BROWSE = "browse"
+#: Entries of the list of models that ask for one.
+_FILE, _RUN = "file", "run"
 
 
 def bundled() -> dict[str, Path]:
@@ -65,7 +66,8 @@ class EstimatePanel(QWidget):
         self.model.setToolTip("Network that estimates the uncertainty; the last entry picks a file")
         for name, path in bundled().items():
             self.model.addItem(f"{name} (bundled)", path)
-        self.model.addItem("Browse…", _BROWSE)
+        self.model.addItem("Model file…", _FILE)
+        self.model.addItem("Run folder…", _RUN)
         self.method = QuietComboBox()
         for method, title, tip in METHODS:
             self.method.addItem(title, method)
@@ -131,27 +133,36 @@ class EstimatePanel(QWidget):
         self.source.setText(text)
         self.source.setVisible(bool(text))
 
+    def add_model(self, path: Path) -> None:
+        """Offer a model file or a RUN folder, and choose it."""
+        self.model.insertItem(0, path.name, path)
+        self.model.setItemData(0, str(path), Qt.ItemDataRole.ToolTipRole)
+        self.model.setCurrentIndex(0)
+
     def _start(self) -> None:
-        path = self.model.currentData()
-        if path == _BROWSE:
+        if self.model.currentData() in (_FILE, _RUN):
             self._choose_model(self.model.currentIndex())
-            path = self.model.currentData()
-        if path != _BROWSE:
+        path = self.model.currentData()
+        if path not in (_FILE, _RUN):
             self.estimate_wanted.emit(path, self.method.currentData(), self.samples.value())
 
     def _show_samples(self) -> None:
         self.samples.setEnabled(self.method.currentData() != "ensemble")
 
     def _choose_model(self, index: int) -> None:
-        if self.model.itemData(index) != _BROWSE:
+        kind = self.model.itemData(index)
+        if kind == _FILE:
+            path, _ = QFileDialog.getOpenFileName(
+                self, "Model file", filter="Models (*.pt *.safetensors);;All files (*)"
+            )
+        elif kind == _RUN:
+            path = QFileDialog.getExistingDirectory(self, "Run folder of a training")
+        else:
             return
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Model", filter="Models (*.pt *.safetensors);;All files (*)"
-        )
         if path:
-            self.model.insertItem(index, Path(path).name, Path(path))
-            self.model.setItemData(index, path, Qt.ItemDataRole.ToolTipRole)
-        self.model.setCurrentIndex(index if path else 0)
+            self.add_model(Path(path))
+        else:
+            self.model.setCurrentIndex(0)
 
     def _choose_map(self, holds: str) -> None:
         path, _ = QFileDialog.getOpenFileName(

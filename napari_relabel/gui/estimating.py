@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from napari.layers import Image
@@ -20,6 +20,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.maps import Holds, MapVolume, given_estimate, read_map
 from napari_relabel.io.volume import ImageVolume
+from napari_relabel.models.options import SamplingMethod
 
 _TITLES: dict[Method, str] = {
     "mcdo": "Monte Carlo dropout",
@@ -27,7 +28,6 @@ _TITLES: dict[Method, str] = {
     "tta": "Test-time augmentation",
     "given": "Given",
 }
-Sampler = Literal["mcdo", "ensemble", "tta"]
 
 
 class Estimating(QObject):
@@ -54,7 +54,12 @@ class Estimating(QObject):
         self._task.failed.connect(lambda error: controller.tell(str(error), wrong=True))
         self._task.stopped.connect(lambda: self.running_changed.emit(False))
 
-    def start(self, model: Path, method: Sampler, n_samples: int) -> None:
+    @property
+    def running(self) -> bool:
+        """Whether a model is at work."""
+        return self._task.running
+
+    def start(self, model: Path, method: SamplingMethod, n_samples: int) -> None:
         """Run a model on the open case."""
         session = self._controller.session
         if session is None or self._task.running:
@@ -138,7 +143,7 @@ def describe(estimate: Estimate | None) -> str:
 
 
 def _estimate(
-    image: ImageVolume, case_id: str, model: Path, method: Sampler, n_samples: int
+    image: ImageVolume, case_id: str, model: Path, method: SamplingMethod, n_samples: int
 ) -> Generator[Step, None, Any]:
     # Imported here, in the worker thread: PyTorch takes seconds to load, and a review that uses
     # no model must not need it.

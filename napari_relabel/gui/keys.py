@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from napari.layers import Layer
+from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 
@@ -82,18 +83,28 @@ def with_keys(actions: Sequence[Action], keys: Mapping[str, str]) -> tuple[Actio
     actions : sequence of Action
         With their own keys.
     keys : mapping of action id to key
-        Choices; a key that two actions would share is refused with a warning and stays as it was.
+        Choices. One that is no key, or the key of another action, is refused with a warning.
     """
-    chosen = [replace(a, key=keys.get(a.id) or a.key) for a in actions]
-    taken: dict[str, str] = {}
-    result: list[Action] = []
-    for original, action in zip(actions, chosen, strict=True):
-        if action.key.upper() in taken:
-            show_warning(
-                f"key {action.key} is set for both {taken[action.key.upper()]!r} and "
-                f"{action.title!r}: the latter keeps {original.key}"
-            )
-            action = original
-        taken[action.key.upper()] = action.title
-        result.append(action)
-    return tuple(result)
+    chosen: dict[str, str] = {}
+    for action in actions:
+        key = keys.get(action.id) or action.key
+        if not _name(key):
+            show_warning(f"{action.title} keeps the key {action.key}: {key!r} is not a key")
+        chosen[action.id] = key if _name(key) else action.key
+    # Taking one choice back can collide with another one; in the end all have their own keys.
+    while shared := [a for a in actions if _shared(a, chosen) and chosen[a.id] != a.key]:
+        for action in shared:
+            key = chosen[action.id]
+            show_warning(f"{action.title} keeps the key {action.key}: {key} has another use")
+            chosen[action.id] = action.key
+    return tuple(replace(action, key=chosen[action.id]) for action in actions)
+
+
+def _shared(action: Action, chosen: Mapping[str, str]) -> bool:
+    names = [_name(key) for key in chosen.values()]
+    return names.count(_name(chosen[action.id])) > 1
+
+
+def _name(key: str) -> str:
+    """One name per key, however it is written; empty for what is no key."""
+    return str(coerce_keybinding(key)).strip()

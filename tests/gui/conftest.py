@@ -14,6 +14,7 @@ from gui_cases import picture_review, volume_review
 from napari_relabel.gui.dock import ReviewDock, open_review
 from napari_relabel.review.folder import ReviewFolder
 
+ROOT = Path(__file__).resolve().parents[2]
 OpenDock = Callable[..., ReviewDock]
 
 

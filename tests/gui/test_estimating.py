@@ -1,0 +1,154 @@
+"""Estimates from the dock: a real model in a worker thread, cancel, maps, no PyTorch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import OpenDock, settle
+from gui_cases import estimate_with_doubts, squares
+from pytestqt.qtbot import QtBot
+
+from napari_relabel.gui import estimate_panel
+from napari_relabel.gui.dock import ReviewDock
+from napari_relabel.gui.estimate_panel import INSTALL, EstimatePanel
+from napari_relabel.models import api
+from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
+from napari_relabel.models.options import Progress
+from napari_relabel.models.unet import RelabelUNet, UNetConfig
+from napari_relabel.review.folder import ReviewFolder
+
+
+def tiny_model(path: Path) -> Path:
+    config = UNetConfig(spatial_dims=2, in_channels=3, out_channels=1, features=4)
+    save_checkpoint(path, Checkpoint(config), RelabelUNet(config))
+    return path
+
+
+def wait_until_done(qtbot: QtBot, dock: ReviewDock) -> None:
+    qtbot.waitUntil(lambda: not dock.estimating.running, timeout=60_000)
+    settle(dock)
+
+
+def test_a_model_is_run_on_the_open_case_and_its_estimate_kept(
+    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    dock = open_dock(pictures)
+    session = dock.controller.session
+    assert session is not None
+    before = session.estimate
+    seen: list[tuple[int, int]] = []
+    dock.estimating.progressed.connect(lambda done, total, _: seen.append((done, total)))
+    dock.estimate.estimate_wanted.emit(tiny_model(tmp_path / "tiny.pt"), "mcdo", 4)
+    assert dock.estimate.bar.isVisibleTo(dock)
+    assert not dock.estimate.run.isVisibleTo(dock)
+    wait_until_done(qtbot, dock)
+    assert session.estimate is not before
+    assert session.estimate is not None
+    assert (session.estimate.method, session.estimate.n_samples) == ("mcdo", 4)
+    assert seen[-1] == (4, 4)
+    assert "Monte Carlo dropout, 4 samples" in dock.estimate.source.text()
+    assert dock.estimate.run.isVisibleTo(dock)
+    stored = ReviewFolder.open(pictures.path).load_estimate("case0")
+    assert stored is not None
+    assert stored.model_hash == session.estimate.model_hash
+
+
+def endless(*args: Any, **kwargs: Any) -> Generator[Progress, None, None]:
+    for i in range(100_000):
+        time.sleep(0.005)
+        yield Progress(i, 100_000, "sampling")
+
+
+def test_cancel_stops_between_samples_and_the_case_keeps_its_estimate(
+    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "iter_estimate", endless)
+    dock = open_dock(pictures)
+    session = dock.controller.session
+    assert session is not None
+    before = session.estimate
+    dock.estimate.estimate_wanted.emit(Path("model.pt"), "mcdo", 20)
+    qtbot.waitUntil(lambda: dock.estimate.bar.value() > 0, timeout=20_000)
+    # The reviewer goes on meanwhile.
+    dock.commands.accept()
+    assert session.snapshot.accepted_voxels > 0
+    dock.estimate.stop.click()
+    wait_until_done(qtbot, dock)
+    assert session.estimate is before
+    dock.estimate.estimate_wanted.emit(Path("model.pt"), "mcdo", 20)
+    qtbot.waitUntil(lambda: dock.estimate.bar.value() > 0, timeout=20_000)
+    dock.close_dock()
+    assert not dock.estimating.running
+
+
+def after_a_while(*args: Any, **kwargs: Any) -> Generator[Progress, None, Any]:
+    yield Progress(0, 1, "sampling")
+    time.sleep(0.3)
+    return estimate_with_doubts(squares((48, 48)), seed=77)
+
+
+def test_an_estimate_goes_to_the_case_that_it_is_of(
+    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "iter_estimate", after_a_while)
+    dock = open_dock(pictures)
+    session = dock.controller.session
+    assert session is not None
+    dock.estimate.estimate_wanted.emit(Path("model.pt"), "mcdo", 20)
+    dock.commands.next_case()
+    here = session.estimate
+    wait_until_done(qtbot, dock)
+    assert session.estimate is here
+    stored = pictures.load_estimate("case0")
+    expected = estimate_with_doubts(squares((48, 48)), seed=77)
+    assert stored is not None
+    np.testing.assert_array_equal(stored.probabilities, expected.probabilities)
+
+
+def test_what_the_model_cannot_do_is_said(
+    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    dock = open_dock(pictures)
+    (tmp_path / "no-model.pt").write_bytes(b"nothing")
+    dock.estimate.estimate_wanted.emit(tmp_path / "no-model.pt", "mcdo", 4)
+    wait_until_done(qtbot, dock)
+    assert "no-model.pt" in dock.status.text()
+    assert dock.estimate.run.isEnabled()
+
+
+def test_maps_from_files(open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path) -> None:
+    dock = open_dock(pictures)
+    session = dock.controller.session
+    assert session is not None
+    p = np.where(squares((48, 48)) == 1, 0.95, 0.05).astype(np.float32)
+    p[0:4, 0:5] = 0.7
+    np.save(tmp_path / "p.npy", p)
+    dock.estimate.map_wanted.emit(tmp_path / "p.npy", "probability")
+    settle(dock)
+    assert session.snapshot.open_voxels == 20
+    assert "p.npy" in dock.estimate.source.text()
+    np.save(tmp_path / "u.npy", np.zeros((5, 5), np.float32))
+    dock.estimate.map_wanted.emit(tmp_path / "u.npy", "uncertainty")
+    settle(dock)
+    assert "u.npy" in dock.status.text()
+    assert session.snapshot.open_voxels == 20
+
+
+def test_without_pytorch_the_dock_says_what_to_install(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate_panel, "can_estimate", lambda: False)
+    panel = EstimatePanel()
+    qtbot.addWidget(panel)
+    assert not panel.run.isEnabled()
+    assert INSTALL in panel.source.text()
+    assert INSTALL == 'pip install "napari-relabel[model]"'
+    assert panel.maps.isEnabled()
+    panel.set_source("Given, uncertainty from u.nii.gz")
+    assert panel.source.text().startswith("Given")
+    assert INSTALL in panel.source.text()
