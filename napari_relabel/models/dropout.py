@@ -12,6 +12,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 _LEVELS = 1 << 16
+_DROPOUTS = frozenset(kind.__name__ for kind in _DropoutNd.__subclasses__())
+_NORMS = ("BatchNorm", "SyncBatchNorm", "InstanceNorm")
 
 
 class MaskSource:
@@ -84,8 +86,10 @@ def replace_dropout(network: nn.Module, source: MaskSource) -> bool:
 
 
 def dropout_layers(network: nn.Module) -> frozenset[nn.Module]:
-    """The dropout layers of a network, whatever their kind."""
-    return frozenset(m for m in network.modules() if isinstance(m, _DropoutNd))
+    """The dropout layers of a network, whatever their kind, those of TorchScript included."""
+    return frozenset(
+        m for m in network.modules() if isinstance(m, _DropoutNd) or _script_name(m) in _DROPOUTS
+    )
 
 
 def all_but_norms(network: nn.Module) -> frozenset[nn.Module]:
@@ -93,7 +97,16 @@ def all_but_norms(network: nn.Module) -> frozenset[nn.Module]:
 
     For networks that call ``functional.dropout(x, training=self.training)`` themselves.
     """
-    return frozenset(m for m in network.modules() if not isinstance(m, _NormBase))
+    return frozenset(
+        m
+        for m in network.modules()
+        if not (isinstance(m, _NormBase) or _script_name(m).startswith(_NORMS))
+    )
+
+
+def _script_name(module: nn.Module) -> str:
+    # A scripted module is no instance of its class, but remembers the name of it.
+    return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else ""
 
 
 @contextlib.contextmanager
