@@ -51,7 +51,7 @@ class LayerSet:
             name="uncertainty",
             colormap=colors.uncertainty_colormap(),
             contrast_limits=(0, 1),
-            visible=False,
+            opacity=0.5,
         )
         self.flips = Labels(
             self._flips, name="proposed flips", colormap=colors.flips_colormap(), opacity=1.0

@@ -38,6 +38,10 @@ __all__ = ["ReviewFolder", "default_review_root"]
 SCHEMA_VERSION = 1
 FILE_NAME = "review.json"
 
+#: The rule that a review opens with: whole disagreements, the surest first. ``"gated"`` at the
+#: poster's delta leaves out every voxel of which the model is sure, so that its proposals are rims.
+OPENING_RULE = RuleOptions(rule="confident")
+
 
 class ReviewFolder:
     """A folder with everything that belongs to a review except the original files.
@@ -99,7 +103,7 @@ class ReviewFolder:
         class_names : dict of int to str, optional
             Name per label value.
         options : RuleOptions, optional
-            The rule that a new reviewer starts with.
+            The rule that a new reviewer starts with; default: `OPENING_RULE`.
 
         Returns
         -------
@@ -115,7 +119,7 @@ class ReviewFolder:
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ReviewError(f"{path} exists and is not empty: open it, or name a new folder")
-        folder = cls(path, (), tuple(values or ()), class_names or {}, options or RuleOptions())
+        folder = cls(path, (), tuple(values or ()), class_names or {}, options or OPENING_RULE)
         folder.add(cases)
         return folder
 

@@ -29,7 +29,8 @@ def test_open_gives_back_what_create_was_given(tmp_path):
     folder = make_folder(tmp_path, cases=2, n_classes=3)
     again = ReviewFolder.open(folder.path)
     assert again.cases == folder.cases and again.values == (0, 1, 2)
-    assert again.options == RuleOptions()
+    assert again.options == RuleOptions("gated")
+    assert ReviewFolder.create(tmp_path / "other").options.rule == "confident"
     data = again.load("case1", image=True)
     labels, estimate = labels_and_estimate(seed=1, n_classes=3)
     np.testing.assert_array_equal(data.labels.indices, labels)
