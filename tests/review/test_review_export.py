@@ -104,7 +104,7 @@ def test_the_sidecar_tells_the_story(tmp_path):
     moved = (session.given == 0) & (session.corrected == 1) & (session.decisions == 1)
     assert story["voxels"]["accepted"].get("0>1", 0) == moved.sum()
     assert [s["kind"] for s in story["settings"]] == ["accept", "reject", "edit"]
-    assert {s["rule"] for s in story["settings"]} == {"confident"}
+    assert {s["rule"] for s in story["settings"]} == {"gated"}
     assert {s["delta"] for s in story["settings"]} == {0.05}
     assert not story["automatic"]
     assert story["export"]["mask_sha256"] == result.reports["case0"].sha256
