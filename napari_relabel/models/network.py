@@ -155,10 +155,7 @@ def checked_logits(output: object, grid: Sequence[int]) -> Tensor:
             "the network returns NaN or infinite logits: check its weights and the normalisation "
             "of the image"
         )
-    # A softmax over one channel is 1 everywhere. A sigmoid spans a good part of [0, 1], which
-    # logits never do without leaving it.
-    spread = high - low
-    if low >= 0 and high <= 1 and _are_probabilities(logits, float(spread)):
+    if low >= 0 and high <= 1 and _are_probabilities(logits, float(low), float(high)):
         raise ValueError(
             "the network returns probabilities, logits are needed: remove its last softmax or "
             "sigmoid (one output channel means a sigmoid here)"
@@ -166,10 +163,12 @@ def checked_logits(output: object, grid: Sequence[int]) -> Tensor:
     return logits
 
 
-def _are_probabilities(logits: Tensor, spread: float) -> bool:
-    if logits.shape[1] == 1:
-        return spread > 0.5 or bool((logits == 1).all())
-    return bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+def _are_probabilities(logits: Tensor, low: float, high: float) -> bool:
+    if logits.shape[1] > 1:
+        return bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+    # A softmax over one channel is 1 everywhere. A sigmoid comes close to both ends of [0, 1];
+    # logits that do so don't stop there.
+    return low == high == 1 or (low < 0.02 and high > 0.98)
 
 
 def to_probabilities(logits: Tensor) -> Tensor:

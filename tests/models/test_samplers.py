@@ -6,12 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-
-from napari_relabel.models.augment import augmentations
-from napari_relabel.models.network import Network
-from napari_relabel.models.samplers import AugmentationSampler, DropoutSampler, EnsembleSampler
-from tests.models.networks import (
+from model_networks import (
     AlwaysDropout,
     Constant,
     FunctionalDropout,
@@ -19,6 +14,11 @@ from tests.models.networks import (
     LearnsWhileTraining,
     unet,
 )
+from torch import Tensor, nn
+
+from napari_relabel.models.augment import augmentations
+from napari_relabel.models.network import Network
+from napari_relabel.models.samplers import AugmentationSampler, DropoutSampler, EnsembleSampler
 
 X = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
