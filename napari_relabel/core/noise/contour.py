@@ -35,7 +35,7 @@ def trace(shape: Mask) -> Outline:
         runs half a pixel outside the image.
     """
     padded = np.pad(shape, 1).astype(np.float64)
-    (closed,) = find_contours(padded, 0.5, fully_connected="high")  # type: ignore[no-untyped-call]
+    (closed,) = find_contours(padded, 0.5, fully_connected="high")
     points: Outline = closed[:-1] - 1
     return points
 
