@@ -188,13 +188,15 @@ class JournalWriter:
         if self._db is None:
             return
         try:
-            handle = os.open(self.path, os.O_RDWR)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            _fsync(self.path, os.O_RDWR)
         except OSError as error:
-            raise self._failure(error) from error
+            raise JournalError(
+                f"{self.path} could not be flushed to the disk ({error}): what was decided since "
+                "the last change of case may not survive a power cut; check the disk"
+            ) from error
+        # The folder's entry of a new file; Windows and some network drives cannot, and need not.
+        with contextlib.suppress(OSError):
+            _fsync(self.path.parent, os.O_RDONLY)
 
     def close(self) -> None:
         """Sync and close; writing opens it again."""
@@ -278,6 +280,14 @@ class JournalWriter:
             "done: check that the folder still exists, that you may write there and that the disk "
             "is not full, then try again"
         )
+
+
+def _fsync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _put_resume(db: sqlite3.Connection, state: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.rules import RuleOptions
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.provenance import indices_sha256
 from napari_relabel.review.records import NewCase
@@ -64,7 +65,9 @@ def make_folder(
             )
         )
         estimates.append(estimate)
-    folder = ReviewFolder.create(root / "review", new, values=range(n_classes))
+    folder = ReviewFolder.create(
+        root / "review", new, values=range(n_classes), options=RuleOptions("gated")
+    )
     for case, estimate in zip(new, estimates, strict=True):
         folder.set_estimate(case.id, estimate)
     return folder

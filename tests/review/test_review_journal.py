@@ -53,7 +53,7 @@ def test_a_row_says_who_did_what_under_which_settings(folder):
         db.row_factory = sqlite3.Row
         row = db.execute("SELECT * FROM action WHERE kind = 'accept'").fetchone()
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
-    assert (row["reviewer"], row["case_id"], row["rule"]) == ("ana", "case0", "confident")
+    assert (row["reviewer"], row["case_id"], row["rule"]) == ("ana", "case0", "gated")
     assert (row["delta"], row["uncertainty"], row["method"]) == (0.05, "total", "mcdo")
     assert row["model_hash"] == "m" * 8
     assert row["base_hash"] == folder.record("case0").labels_sha256

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,9 +13,10 @@ from review_cases import labels_and_estimate, make_folder
 
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.review.changes import Change, crop, pack_bits, pack_labels, whole
-from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.errors import JournalError, ReviewError
 from napari_relabel.review.session import ReviewSession
 from napari_relabel.review.tally import Tally
+from napari_relabel.review.worklist import RegionState
 
 scores = hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(0, 1, width=32))
 
@@ -162,3 +165,56 @@ def test_another_estimate_keeps_the_decisions(session):
     assert fired
     again = ReviewSession(session.folder, reviewer="ana")
     np.testing.assert_array_equal(again.estimate.mean, session.estimate.mean)
+
+
+def test_without_an_estimate_there_is_only_the_hand(tmp_path):
+    folder = make_folder(tmp_path)
+    folder.estimate_path("case0").unlink()
+    session = ReviewSession(folder, reviewer="ana")
+    snapshot = session.snapshot
+    assert session.candidates is None and session.current is None and snapshot.regions_ready
+    assert snapshot.histogram is None and snapshot.open_voxels == 0
+    session.set_delta(0.3)
+    assert session.accept() == session.accept_remaining() == 0
+    session.skip()
+    assert session.lock_where(np.True_, (slice(0, 1), slice(0, 1), slice(0, 1))) == 1
+    assert session.edit(np.True_, 1) == session.given.size - 1
+    assert session.undo() and session.agreeing_fraction() is None
+    session.redo()
+    again = ReviewSession(folder, reviewer="ana")
+    np.testing.assert_array_equal(again.corrected, session.corrected)
+    session.set_estimate(labels_and_estimate()[1])
+    assert session.candidates is not None and session.snapshot.open_voxels == 0
+
+
+def test_locking_a_region_takes_it_off_the_list(session):
+    region = session.current
+    assert session.lock() == region.voxels
+    assert session.current.id == 2 and session.snapshot.region_states[0] == RegionState.CLOSED
+    assert session.accept(region.id) == 0
+    session.undo()
+    assert session.current.id == region.id and not session.locked.any()
+
+
+def test_whatever_was_decided_is_on_the_disk_after_a_change_of_case(tmp_path, monkeypatch):
+    session = ReviewSession(make_folder(tmp_path, cases=2), reviewer="ana")
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    session.set_delta(0.05)
+    session.accept()
+    assert not synced
+    for act in (session.next_case, session.approve, session.close):
+        synced.clear()
+        session.edit(np.True_, 1)
+        act()
+        assert session._journal.path.stat().st_ino in synced
+
+
+def test_a_journal_that_cannot_be_flushed_is_said(tmp_path):
+    folder = make_folder(tmp_path, cases=2)
+    session = ReviewSession(folder, reviewer="ana")
+    session.edit(np.True_, 1)
+    os.rename(folder.journals, folder.path / "elsewhere")
+    with pytest.raises(JournalError, match="could not be flushed"):
+        session.next_case()
+    assert session.case_id == "case0"
