@@ -74,7 +74,8 @@ def _without_window(sets: list[SampleSet], out: Path, *, as_json: bool) -> None:
     corrected = out / "corrected"
     for sample in sets:
         folder = ReviewFolder.open(out / f"review-{sample.name}")
-        decide(folder, RuleOptions(rule="confident"), None)
+        # Three vertices leave out more than a fifth of a picture with a large lesion.
+        decide(folder, RuleOptions(rule="confident"), max_fraction=0.5)
         export_review(folder, corrected / sample.name)
         draw_cases(folder, sample, corrected / sample.name, out / "pictures" / f"{sample.name}.png")
         rows |= before_and_after(sample, corrected / sample.name)

@@ -38,18 +38,18 @@ class FlipState(NamedTuple):
 #: Everything that the flips layer can show. Accepted voxels keep a darker shade where the label
 #: was taken away, so that decisions and transitions both stay visible.
 FLIP_STATES = (
-    FlipState(1, "open, label added", ADDED, 0.55),
-    FlipState(2, "open, label removed", REMOVED, 0.55),
-    FlipState(3, "open, other class", SWAPPED, 0.55),
+    FlipState(1, "open, label added", ADDED, 0.4),
+    FlipState(2, "open, label removed", REMOVED, 0.4),
+    FlipState(3, "open, other class", SWAPPED, 0.4),
     FlipState(4, "accepted, label added", ACCEPTED, 0.6),
     FlipState(5, "accepted, label removed", "#006B4E", 0.7),
     FlipState(6, "accepted, other class", "#3FC79F", 0.6),
     FlipState(7, "rejected", REJECTED, 0.35),
     FlipState(8, "edited by hand", EDITED, 0.6),
     FlipState(9, "locked", LOCKED, 0.35),
-    FlipState(10, "current, label added", "#FFB200", 0.95),
-    FlipState(11, "current, label removed", "#5CC8FF", 0.95),
-    FlipState(12, "current, other class", "#FF7A1A", 0.95),
+    FlipState(10, "current, label added", "#FFB200", 0.6),
+    FlipState(11, "current, label removed", "#5CC8FF", 0.6),
+    FlipState(12, "current, other class", "#FF7A1A", 0.6),
     FlipState(13, "corners of the current proposal", CURRENT, 1.0),
 )
 OPEN_CODE, ACCEPTED_CODE = 1, 4

@@ -26,6 +26,7 @@ _HEAT = np.array(
 )
 _GAP = 6
 _HEADER = 22
+_LEAST_WIDTH = 180
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +117,7 @@ def save_rows(path: Path, rows: Sequence[Sequence[Panel]], titles: Sequence[str]
 
 def _row(panels: Sequence[Panel], title: str) -> Image.Image:
     font = ImageFont.load_default(size=13)
+    panels = [Panel(_enlarged(p.pixels), p.caption) for p in panels]
     width = sum(p.pixels.shape[1] + _GAP for p in panels) + _GAP
     height = max(p.pixels.shape[0] for p in panels) + 2 * _HEADER + _GAP
     row = Image.new("RGB", (width, height), "white")
@@ -127,3 +129,9 @@ def _row(panels: Sequence[Panel], title: str) -> Image.Image:
         row.paste(Image.fromarray(panel.pixels), (left, 2 * _HEADER))
         left += panel.pixels.shape[1] + _GAP
     return row
+
+
+def _enlarged(pixels: RGB) -> RGB:
+    # Whole factors, so that a pixel stays a pixel.
+    factor = -(-_LEAST_WIDTH // pixels.shape[1])
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)

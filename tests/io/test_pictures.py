@@ -42,9 +42,15 @@ def test_contours_and_fills_touch_only_their_pixels() -> None:
     assert tuple(tinted[10, 10]) == (150, 50, 100)
 
 
-@pytest.mark.parametrize("sizes", [[(20, 30)], [(20, 30), (50, 10)]])
+@pytest.mark.parametrize("sizes", [[(200, 300)], [(20, 300), (250, 200)]])
 def test_rows_become_one_sheet(sizes: list[tuple[int, int]], tmp_path: Path) -> None:
     rows = [[Panel(np.full((*s, 3), 9, np.uint8), "x")] * 2 for s in sizes]
     save_rows(tmp_path / "sheet.png", rows, ["title"] * len(rows))
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert (sheet == 9).all(axis=-1).sum() == 2 * sum(h * w for h, w in sizes)
+
+
+def test_small_pictures_are_enlarged_by_a_whole_factor(tmp_path: Path) -> None:
+    save_rows(tmp_path / "sheet.png", [[Panel(np.full((10, 50, 3), 9, np.uint8), "x")]], ["t"])
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert (sheet == 9).all(axis=-1).sum() == 10 * 50 * 4**2
