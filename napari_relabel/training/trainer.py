@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,20 +15,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
+from napari_relabel.training.augment import AugmentOptions
 from napari_relabel.training.cases import Cases
 from napari_relabel.training.losses import make_loss
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.windows import epoch_batches, make_batch
 
-_USUAL_MOMENTUM = 0.1
+_CALIBRATION_BATCHES = 16
 
 
 class Step(NamedTuple):
-    """One training step: its number in the epoch from 1, steps in the epoch, and its loss."""
+    """One training step: its number in the epoch from 1, steps in the epoch, and its loss.
+
+    The loss is None in the last moments of an epoch, when batch norm is calibrated.
+    """
 
     number: int
     total: int
-    loss: float
+    loss: float | None
 
 
 class Trainer:
@@ -68,7 +73,6 @@ class Trainer:
             self.network = RelabelUNet(config)
         self._layout = torch.channels_last if options.spatial_dims == 2 else torch.contiguous_format
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
-        self._norms = [m for m in self.network.modules() if isinstance(m, _BatchNorm)]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         self._loss = make_loss(
             options.loss, config.out_channels, over_batch=options.working.patch is not None
@@ -86,8 +90,8 @@ class Trainer:
         Yields
         ------
         Step
-            After every step. Closing the generator leaves a half-trained epoch behind: load the
-            last saved state before going on.
+            After every step and calibration batch. Closing the generator leaves a half-trained
+            epoch behind: load the last saved state before going on.
 
         Returns
         -------
@@ -113,7 +117,6 @@ class Trainer:
                 rng,
             )
             self._set_learning_rate((epoch - 1) * len(batches) + step)
-            self._set_momentum(step, len(batches))
             with _seeded(options.seed, 5, epoch, step):
                 loss = self._step(images, targets)
             if not math.isfinite(loss):
@@ -123,6 +126,8 @@ class Trainer:
                 )
             losses.append(loss * len(chosen))
             yield Step(step + 1, len(batches), loss)
+        for _ in self._calibrate(epoch, min(len(batches), _CALIBRATION_BATCHES)):
+            yield Step(len(batches), len(batches), None)
         self.epoch = epoch
         return math.fsum(losses) / sum(len(chosen) for chosen in batches)
 
@@ -142,13 +147,43 @@ class Trainer:
 
     def _step(self, images: Tensor, targets: Tensor) -> float:
         self.optimizer.zero_grad(set_to_none=True)
-        images = images.contiguous(memory_format=self._layout)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.bfloat16):
-            logits = self.network(images)
-        loss = self._loss(logits.float(), targets)
+        loss = self._loss(self._logits(images), targets)
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())
+
+    def _calibrate(self, epoch: int, count: int) -> Generator[None, None, None]:
+        # Batch norm's usual statistics are a moving average over the last ten batches or so, of
+        # augmented images, under weights that were still changing. Measuring them anew, on images
+        # as they are, is worth two points of Dice on ISIC 2017 and makes epochs comparable.
+        options = replace(self.options, augment=AugmentOptions())
+        rng = np.random.default_rng([options.seed, 6, epoch])
+        norms = [m for m in self.network.modules() if isinstance(m, _BatchNorm)]
+        usual = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # A plain mean over all batches.
+        windows = count * options.batch_size
+        rounds = -(-windows // len(self.cases.train))
+        order = np.concatenate([rng.permutation(len(self.cases.train)) for _ in range(rounds)])
+        for number, chosen in enumerate(np.array_split(order[:windows], count)):
+            images, _ = make_batch(
+                [self.cases.train[i] for i in chosen],
+                [self.labels[i] for i in chosen],
+                options,
+                rng,
+            )
+            with torch.no_grad(), _seeded(options.seed, 7, epoch, number):
+                self._logits(images)
+            yield
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+
+    def _logits(self, images: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=self._layout)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.bfloat16):
+            logits: Tensor = self.network(images)
+        return logits.float()
 
     def _set_learning_rate(self, done: int) -> None:
         rate = self.options.learning_rate
@@ -158,17 +193,6 @@ class Trainer:
             ) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-
-    def _set_momentum(self, step: int, steps: int) -> None:
-        # The statistics of batch norm that are kept are a plain mean over the second half of the
-        # epoch. The usual moving average rests on about ten batches: on ISIC 2017 its noise cost
-        # two points of Dice, and the kept epoch was a matter of luck.
-        averaged = steps // 2
-        momentum = _USUAL_MOMENTUM
-        if averaged * _USUAL_MOMENTUM >= 1:
-            momentum = 1 / (max(0, step - (steps - averaged)) + 1)
-        for norm in self._norms:
-            norm.momentum = momentum
 
 
 @contextmanager
