@@ -140,7 +140,8 @@ _VIEW_TIPS = {
 
 
 def _counts(snapshot: Snapshot) -> str:
-    first = [f"<b>{snapshot.open_regions:,}</b> proposals" if snapshot.regions_ready else "…"]
+    many = "" if snapshot.open_regions == 1 else "s"
+    first = [f"<b>{snapshot.open_regions:,}</b> proposal{many}" if snapshot.regions_ready else "…"]
     first.append(f"{snapshot.open_voxels:,} voxels")
     if snapshot.volume_ml is not None:
         first.append(f"{snapshot.volume_ml:.2f} ml")

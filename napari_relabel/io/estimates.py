@@ -46,7 +46,7 @@ def save_estimate(path: Path | str, estimate: Estimate) -> None:
     foreground is stored, as ``foreground``. Not compressed: the low bits of probabilities are
     noise, deflate would save a tenth and take fifty times as long.
     """
-    meta = {
+    meta: dict[str, Any] = {
         "schema": SCHEMA,
         "version": VERSION,
         "method": estimate.method,
@@ -57,9 +57,7 @@ def save_estimate(path: Path | str, estimate: Estimate) -> None:
         "note": estimate.note,
         "extra": estimate.extra,
     }
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "meta": np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
-    }
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for name in _MAPS:
         array = getattr(estimate, name)
         if array is not None:
@@ -67,6 +65,9 @@ def save_estimate(path: Path | str, estimate: Estimate) -> None:
     mean = arrays.get("mean")
     if mean is not None and len(mean) == 2 and _same_bits(mean[0], 1 - mean[1]):
         arrays["foreground"] = arrays.pop("mean")[1]
+    # A damaged name in the archive would otherwise look like a map that was never there.
+    meta["maps"] = sorted(arrays)
+    arrays["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -104,6 +105,8 @@ def load_estimate(path: Path | str) -> Estimate:
         raise InputError(
             f"{path} has version {version} of the format, this program knows {VERSION}: update it"
         )
+    if sorted(arrays) != meta.get("maps"):
+        raise InputError(f"{path} is damaged (a map is missing): estimate the case again")
     if "foreground" in arrays:
         foreground = arrays.pop("foreground")
         arrays["mean"] = np.stack([1 - foreground, foreground])

@@ -16,6 +16,7 @@ from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 from pytestqt.qtbot import QtBot
 
+from napari_relabel.core.rules import RuleOptions
 from napari_relabel.gui.dock import ReviewDock
 from napari_relabel.gui.open_layers import review_of_layers
 from napari_relabel.review.errors import ReviewError
@@ -160,6 +161,8 @@ def test_from_the_dock_over_the_users_layers_which_stay_as_they_were(
     assert str(session.folder.path) in dock.case.place.toolTip()
     assert "scale, translate and affine" in dock.status.text()
     session.set_estimate(estimate_with_doubts(labels))
+    session.set_options(RuleOptions(rule="gated"))
+    session.set_delta(0.05)
     settle(dock)
     for layer in layers:
         np.testing.assert_allclose(layer.extent.world, mask.extent.world)

