@@ -111,6 +111,7 @@ def test_wrong_working_grid_is_refused() -> None:
 
 # From 2: torch repeats the first row where an image is or becomes one pixel wide.
 sides = st.integers(2, 40)
+sizes = st.integers(1, 40)
 
 
 @settings(max_examples=40, deadline=None)
