@@ -108,12 +108,13 @@ def synthetic_ct(folder: Path) -> tuple[Dataset, TrainOptions, dict[str, object]
         for index, case in enumerate(dataset.cases)
     )
     options = TrainOptions(
-        working=WorkingGrid(spacing_mm=(6.0, 6.0, 6.0), patch=(60, 60, 48)),
+        working=WorkingGrid(spacing_mm=(7.5, 7.5, 7.5), patch=(48, 48, 39)),
         normalisation=Normalisation("range", low=0, high=255),
-        epochs=12,
+        epochs=16,
+        windows_per_case=2,
         batch_size=2,
-        learning_rate=4e-3,
-        features=4,
+        learning_rate=2e-3,
+        features=8,
         augment=CT_AUGMENT,
         keep="last",
     )
