@@ -18,6 +18,7 @@ from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io import volume
 from napari_relabel.io.atomic import write_json
 from napari_relabel.io.estimates import load_estimate, save_estimate
+from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.volume import ImageVolume, LabelVolume
 from napari_relabel.review.adding import describe_cases, relative_to
 from napari_relabel.review.errors import ReviewError
@@ -230,8 +231,13 @@ class ReviewFolder:
         Raises
         ------
         ReviewError
-            If a file has changed since the case was added, or cannot be found.
+            If the labels or the image have changed since the case was added, or cannot be found;
+            that of the image even where it is not read.
         """
+        record = self.record(case_id)
+        if record.image is not None and not image:
+            path = self._found(record.image)
+            _check_same(path, file_sha256(path), record.image_sha256)
         return CaseData(
             case_id,
             self.load_labels(case_id),

@@ -90,8 +90,11 @@ def test_a_changed_file_is_refused_by_name(tmp_path, which):
     folder = make_folder(tmp_path)
     path = tmp_path / "data" / which / "case0.nii.gz"
     write_nifti(path, np.asarray(nib.load(path).dataobj)[::-1].copy())
-    with pytest.raises(ReviewError, match=r"case0.nii.gz has changed since it was added"):
-        folder.load("case0", image=True)
+    for image in (True, False):
+        with pytest.raises(ReviewError, match=rf"{which}.case0.nii.gz has changed since it was"):
+            folder.load("case0", image=image)
+    with pytest.raises(ReviewError, match="has changed"):
+        ReviewSession(folder, reviewer="ana")
 
 
 def test_originals_are_never_touched(tmp_path):
