@@ -13,12 +13,13 @@ from torch import Tensor
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.moments import Moments
 from napari_relabel.models.augment import plane_of_rotation
+from napari_relabel.models.foreign import ForeignModel, load_trusted, load_weights
 from napari_relabel.models.inputs import channels_first, check_fits
 from napari_relabel.models.loading import LoadedModel, bundled_models, load_model, load_models
 from napari_relabel.models.members import Member, ModelLike, combined_hash, members_of, unseen
 from napari_relabel.models.network import Network
 from napari_relabel.models.options import EstimateOptions, Progress, SamplingMethod
-from napari_relabel.models.preprocess import prepare
+from napari_relabel.models.preprocess import Normalisation, prepare
 from napari_relabel.models.samplers import (
     AugmentationSampler,
     DropoutSampler,
@@ -30,6 +31,7 @@ from napari_relabel.models.tiling import BlendedMaps, Layout
 
 __all__ = [
     "EstimateOptions",
+    "ForeignModel",
     "LoadedModel",
     "ModelLike",
     "Progress",
@@ -39,6 +41,8 @@ __all__ = [
     "iter_estimate",
     "load_model",
     "load_models",
+    "load_trusted",
+    "load_weights",
 ]
 
 
@@ -60,7 +64,7 @@ def estimate(
     ----------
     image : array_like, shape grid, or grid with channels on `channel_axis`
         2D or 3D; real, finite, any dtype.
-    model : path, LoadedModel, nn.Module, or a sequence of these
+    model : path, LoadedModel, ForeignModel, nn.Module, or a sequence of these
         A model file, a RUN folder, the name of a bundled model, a loaded model, or any torch
         module that maps (1, C, *grid) float32 to logits (1, K, *grid); of a tuple or list the
         first element is taken. One output channel means a sigmoid. A module gets the image as it
@@ -225,17 +229,12 @@ def _inputs(
     array: npt.NDArray[np.generic], members: Sequence[Member], voxel_mm: Sequence[float] | None
 ) -> list[Tensor]:
     # Members that are trained alike share one array.
-    prepared: dict[object, Tensor] = {}
+    prepared: dict[Normalisation | None, Tensor] = {}
     inputs = []
     for member in members:
-        checkpoint = member.checkpoint
-        key = None if checkpoint is None else checkpoint.normalisation
+        key = member.normalisation
         if key not in prepared:
-            values = (
-                np.ascontiguousarray(array, dtype=np.float32)
-                if checkpoint is None
-                else prepare(array, checkpoint.normalisation, checkpoint.working, voxel_mm)
-            )
+            values = prepare(array, key, member.working, voxel_mm)
             prepared[key] = torch.from_numpy(values)[None]
         inputs.append(prepared[key].to(Network(member.module).device))
     return inputs

@@ -177,7 +177,7 @@ def load_checkpoint(path: Path | str) -> tuple[Checkpoint, RelabelUNet]:
             f"reads up to {SCHEMA}): upgrade with pip install -U napari-relabel"
         )
     about, weights = file.get("about"), file.get("weights")
-    if not isinstance(about, str) or not _is_state_dict(weights):
+    if not isinstance(about, str) or not is_state_dict(weights):
         raise InputError(f"{path} is incomplete: copy it again from its source")
     if content_hash_of(about, weights) != file.get("sha256"):
         raise InputError(
@@ -229,7 +229,8 @@ def read_torch_file(path: Path) -> object:
         ) from error
 
 
-def _is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:
+def is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:
+    """Whether `value` maps names to tensors."""
     return isinstance(value, Mapping) and all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items()
     )

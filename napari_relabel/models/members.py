@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from napari_relabel.models.checkpoint import Checkpoint, content_hash_of
+from napari_relabel.models.checkpoint import content_hash_of
+from napari_relabel.models.foreign import ForeignModel
 from napari_relabel.models.loading import LoadedModel, load_models
-from napari_relabel.models.preprocess import WorkingGrid
+from napari_relabel.models.preprocess import Normalisation, WorkingGrid
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
-ModelLike = Path | str | LoadedModel | nn.Module
+ModelLike = Path | str | LoadedModel | ForeignModel | nn.Module
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,29 +26,26 @@ class Member:
     ----------
     module : nn.Module
         Gives logits.
-    checkpoint : Checkpoint, optional
-        None for a module that was passed as it is: it gets images as they are.
     content_hash : str
         SHA-256 over weights and description.
+    normalisation : Normalisation, optional
+        None: it gets intensities as they are.
+    working : WorkingGrid
+        The grid on which it works; by default that of the image.
+    training_cases : tuple of str
+        Ids of the cases that it is known to have been trained on.
     """
 
     module: nn.Module
-    checkpoint: Checkpoint | None
     content_hash: str
+    normalisation: Normalisation | None = None
+    working: WorkingGrid = field(default_factory=WorkingGrid)
+    training_cases: tuple[str, ...] = ()
 
     @property
     def config(self) -> UNetConfig | None:
         """Architecture, where it is ours."""
         return self.module.config if isinstance(self.module, RelabelUNet) else None
-
-    @property
-    def working(self) -> WorkingGrid:
-        """The grid on which the network works."""
-        return WorkingGrid() if self.checkpoint is None else self.checkpoint.working
-
-    def saw(self, case_id: str) -> bool:
-        """Whether the network is known to have been trained on a case."""
-        return self.checkpoint is not None and case_id in self.checkpoint.training_cases
 
 
 def members_of(model: ModelLike | Sequence[ModelLike]) -> tuple[Member, ...]:
@@ -55,7 +53,7 @@ def members_of(model: ModelLike | Sequence[ModelLike]) -> tuple[Member, ...]:
 
     Parameters
     ----------
-    model : path, LoadedModel, nn.Module, or a sequence of these
+    model : path, LoadedModel, ForeignModel, nn.Module, or a sequence of these
         A RUN folder may hold several members.
 
     Returns
@@ -73,9 +71,21 @@ def members_of(model: ModelLike | Sequence[ModelLike]) -> tuple[Member, ...]:
         If a file cannot be read.
     """
     if isinstance(model, LoadedModel):
-        return (Member(model.network, model.checkpoint, model.content_hash),)
+        about = model.checkpoint
+        return (
+            Member(
+                model.network,
+                about.content_hash,
+                about.normalisation,
+                about.working,
+                about.training_cases,
+            ),
+        )
+    if isinstance(model, ForeignModel):
+        content_hash = _module_hash(model.module)
+        return (Member(model.module, content_hash, model.normalisation, model.working),)
     if isinstance(model, nn.Module):
-        return (Member(model, None, _module_hash(model)),)
+        return (Member(model, _module_hash(model)),)
     if isinstance(model, (str, Path)):
         return tuple(m for loaded in load_models(model) for m in members_of(loaded))
     if isinstance(model, Sequence):
@@ -107,7 +117,7 @@ def unseen(members: Sequence[Member], case_id: str | None) -> tuple[tuple[Member
     """
     if case_id is None:
         return tuple(members), ""
-    fresh = tuple(member for member in members if not member.saw(case_id))
+    fresh = tuple(member for member in members if case_id not in member.training_cases)
     if fresh:
         return fresh, ""
     return tuple(members), (

@@ -78,7 +78,7 @@ class Network:
         """
         try:
             output, grid = self._run(x)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:
             if "allocate memory" in str(error) or isinstance(error, torch.OutOfMemoryError):
                 raise MemoryError(
                     f"not enough memory to run the network on a window of {tuple(x.shape[2:])}: "

@@ -197,7 +197,7 @@ class WorkingGrid:
 
 def prepare(
     image: npt.NDArray[np.generic],
-    normalisation: Normalisation,
+    normalisation: Normalisation | None,
     working: WorkingGrid,
     spacing_mm: Sequence[float] | None = None,
 ) -> FloatArray:
@@ -209,8 +209,8 @@ def prepare(
     ----------
     image : ndarray, shape (C, *grid)
         Any real dtype, finite.
-    normalisation : Normalisation
-        Applied after resizing.
+    normalisation : Normalisation or None
+        Applied after resizing; None leaves intensities as they are.
     working : WorkingGrid
         See there; its patch is not applied here.
     spacing_mm : sequence of float, optional
@@ -220,4 +220,5 @@ def prepare(
     -------
     ndarray, shape (C, *working grid), float32
     """
-    return normalisation(resize(image, working.shape_for(image.shape[1:], spacing_mm)))
+    resized = resize(image, working.shape_for(image.shape[1:], spacing_mm))
+    return resized if normalisation is None else normalisation(resized)

@@ -130,7 +130,7 @@ class Layout:
             # Where an axis is not resampled, the window may stick out of the image.
             out = crop_to(out, [s.image.stop - s.image.start for s in window.spans])
             if any(w is not None for w in weights):
-                out = out.clamp(0, 1)
+                out.clamp_(0, 1)
             array: FloatArray = np.ascontiguousarray(out.cpu().numpy())
             return array
 
