@@ -25,7 +25,7 @@ def weights_equal(a, b):
 
 def test_it_learns_discs_and_the_kept_model_says_what_it_is(discs, tmp_path):
     dataset = open_dataset(discs(12, n_validation=3))
-    options = tiny(epochs=12, windows_per_case=2, learning_rate=5e-3, features=8)
+    options = tiny(epochs=10, windows_per_case=2, learning_rate=5e-3, features=8)
     seen, result = run_to_end(train(dataset, options, tmp_path / "run"))
     assert result.dice_mean > 0.9
     assert files_in(result.folder) == {
@@ -37,13 +37,11 @@ def test_it_learns_discs_and_the_kept_model_says_what_it_is(discs, tmp_path):
     }
     steps = [p for p in seen if p.loss is not None]
     assert [p.done for p in steps] == list(range(1, len(steps) + 1))
-    assert steps[-1].done == steps[-1].total == 12 * 5
-    assert steps[0].epoch == 1 and steps[-1].epoch == 12
+    assert steps[-1].done == steps[-1].total == 10 * 5
+    assert steps[0].epoch == 1 and steps[-1].epoch == 10
 
     checkpoint, network = load_checkpoint(result.model)
-    assert checkpoint.training_cases == tuple(f"c{i}" for i in (3, 4, 5, 6, 7, 8, 9, 10, 11)) or (
-        set(checkpoint.training_cases) == {f"c{i}" for i in range(3, 12)}
-    )
+    assert set(checkpoint.training_cases) == {f"c{i}" for i in range(3, 12)}
     assert checkpoint.label_values == (0, 255)
     assert checkpoint.epochs == result.kept_epoch
     # The reported Dice is that of the saved file applied to the original pictures.
@@ -153,9 +151,10 @@ def test_volumes_in_windows_on_a_coarser_grid(balls, tmp_path):
     options = tiny(
         working=WorkingGrid(spacing_mm=(1.5, 1.5, 2.0), patch=(32, 16, 16)),
         normalisation=Normalisation("percentile", low=1, high=99),
-        epochs=10,
-        windows_per_case=8,
-        features=4,
+        epochs=7,
+        windows_per_case=6,
+        loss="dice",
+        features=6,
         dropout=0.05,
         batch_size=2,
         learning_rate=1e-2,
