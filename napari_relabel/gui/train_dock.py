@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,8 +163,7 @@ class TrainDock(QScrollArea):
 
     def close_dock(self) -> None:
         """Stop everything; a run can be resumed."""
-        while self._closers:
-            self._closers.pop(0)()
+        _run_once(self._closers)
 
     def event(self, event: QEvent | None) -> bool:
         """Let go when napari takes the widget out of its window."""
@@ -205,6 +205,8 @@ class TrainDock(QScrollArea):
         app = QApplication.instance()
         assert app is not None
         app.aboutToQuit.connect(self.close_dock)
+        closers = self._closers
+        self.destroyed.connect(lambda: _run_once(closers))
 
     def _show_found(self, found: Found | None) -> None:
         if found is not None:
@@ -251,6 +253,13 @@ class TrainDock(QScrollArea):
     def _theme(self, event: object = None) -> None:
         theme = get_theme(self._viewer.theme)
         self.run.curve.set_theme(theme.text.as_hex(), theme.foreground.as_hex())
+
+
+def _run_once(closers: list[Callable[[], object]]) -> None:
+    while closers:
+        # When Qt itself ends first, timers and processes are gone before this.
+        with suppress(RuntimeError):
+            closers.pop(0)()
 
 
 def free_folder(dataset: Path) -> Path:

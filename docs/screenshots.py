@@ -1,0 +1,138 @@
+"""Make the pictures of the documentation anew, from the real application.
+
+Usage: ``python docs/screenshots.py [NAME...]``, on any display (``xvfb-run`` makes one). Everything
+on the pictures is generated, so they need no data and come out alike everywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import napari
+import numpy as np
+from napari.viewer import Viewer
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+from napari_relabel.batch.estimates import estimate_dataset
+from napari_relabel.cli.samples import write_sample_sets
+from napari_relabel.gui.dock import ReviewDock, open_review
+from napari_relabel.gui.train_dock import TrainDock
+from napari_relabel.models.api import bundled_models
+
+T = TypeVar("T")
+IMAGES = Path(__file__).resolve().parent / "images"
+LARGEST = 300_000
+WINDOW = (1280, 940)
+PLACE = Path(tempfile.gettempdir()) / "napari-relabel-docs"
+
+
+def main(names: list[str]) -> None:
+    pictures = {"review": review_skin, "review-ct": review_ct, "train": train}
+    shutil.rmtree(PLACE, ignore_errors=True)
+    os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = str(PLACE / "home")
+    for sample in finish(write_sample_sets(PLACE)):
+        model = bundled_models()[sample.model]
+        steps = estimate_dataset(sample.dataset, PLACE / f"{sample.name}-review", models=[model])
+        failed = finish(steps).failed
+        if failed:
+            raise RuntimeError(f"no estimate: {failed}")
+    for name in names or pictures:
+        viewer = napari.Viewer(title="napari-relabel", show=True)
+        viewer.window.resize(*WINDOW)
+        pause(0.5)
+        pictures[name](viewer)
+        save(viewer, IMAGES / f"{name}.png")
+        viewer.window.remove_dock_widget("all")
+        viewer.close()
+    shutil.rmtree(PLACE)
+
+
+def review_skin(viewer: Viewer) -> None:
+    dock = open_review(viewer, PLACE / "skin-review", reviewer="anna")
+    dock.controller.session.open_case("skin-6")
+    settle(dock)
+    dock.commands.accept()
+    settle(dock)
+    rows, columns = np.nonzero(dock.controller.session.corrected)
+    viewer.scene.camera.center = (0, float(rows.mean()), float(columns.mean()))
+    viewer.scene.camera.zoom = 0.8 * 580 / np.ptp(columns)
+    pause(1)
+
+
+def review_ct(viewer: Viewer) -> None:
+    dock = open_review(viewer, PLACE / "ct-review", reviewer="anna")
+    dock.estimate.model.setCurrentText("synthetic-ct (bundled)")
+    settle(dock)
+
+
+def train(viewer: Viewer) -> None:
+    viewer.open_sample("napari-relabel", "fair_skin")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-relabel", "Relabel train")
+    assert isinstance(dock, TrainDock)
+    dock.look_at(PLACE / "skin")
+    wait(lambda: dock.form.isVisible() and dock.data.choose.isEnabled())
+    for name, value in (("epochs", 12), ("batch_size", 2), ("validation_fraction", 0.34)):
+        dock.form.controls[name].setValue(value)
+    dock.start_training()
+    wait(lambda: len(dock.run.curve.history) >= 8)
+
+
+def settle(dock: ReviewDock) -> None:
+    """Let everything that was scheduled happen."""
+    pause(0.5)
+    wait(lambda: dock.controller.session.snapshot.regions_ready)
+    pause(1)
+
+
+def pause(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def wait(done: Callable[[], bool], seconds: float = 600) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise RuntimeError(f"nothing happened for {seconds} s")
+        pause(0.02)
+
+
+def finish(steps: Generator[Any, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def save(viewer: Viewer, path: Path) -> None:
+    picture = Image.fromarray(np.asarray(viewer.window.screenshot(flash=False))[..., :3])
+    data = png(picture)
+    if len(data) > LARGEST:
+        data = png(picture.quantize(256, dither=Image.Dither.NONE))
+    if len(data) > LARGEST:
+        raise RuntimeError(f"{path.name} takes {len(data)} bytes, more than {LARGEST}")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    print(f"{path} {picture.size} {len(data) // 1000} kB")
+
+
+def png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
