@@ -136,7 +136,7 @@ class ReviewCommands:
     def open_case(self, case_id: str) -> None:
         """Open a case."""
         if self.session is not None and case_id != self.session.case_id:
-            self._try(lambda s: s.open_case(case_id))
+            self._try(lambda s: s.open_case(case_id), slow=True)
 
     # -- rule -----------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class ReviewCommands:
             options: RuleOptions = replace(session.options, **changes)
             session.set_options(options)
 
-        self._try(change)
+        self._try(change, slow=True)
 
     def set_min_size(self, voxels: int) -> None:
         """Leave out smaller proposals."""
@@ -204,9 +204,11 @@ class ReviewCommands:
 
     # -- within ---------------------------------------------------------------------------------
 
-    def _try(self, work: Callable[[ReviewSession], Any]) -> bool:
+    def _try(self, work: Callable[[ReviewSession], Any], *, slow: bool = False) -> bool:
         session = self.session
-        return session is not None and self._controller.attempt(partial(work, session))
+        if session is None:
+            return False
+        return self._controller.attempt(partial(work, session), slow=slow)
 
     def _move(self, work: Callable[[ReviewSession], Any]) -> None:
         if self._try(work):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_relabel.core.regions import Region
 from napari_relabel.gui.frame import Box, Frame, frame_of
@@ -113,7 +114,7 @@ class ReviewController(QObject):
             If the folder or one of its files cannot be used; the open session stays, then.
         """
         session = ReviewSession(folder, reviewer=reviewer, case_id=case_id, defer_regions=True)
-        self.close_session()
+        self._let_go()
         self.session = session
         self.memory = dict(session.view.get("memory", {}))
         self.frames = frames or _frame
@@ -128,35 +129,41 @@ class ReviewController(QObject):
 
     def close_session(self) -> None:
         """Let go of the session and take its layers off the viewer."""
-        session, layers = self.session, self.layers
-        for timer in (self._refresh_timer, self._settle_timer, self._view_timer):
-            timer.stop()
-        self._boxes.clear()
-        self.session = self.layers = None
+        had_session = self.session is not None
+        self._let_go()
+        layers, self.layers = self.layers, None
         if layers is not None:
             layers.close()
-        if session is not None:
-            for signal in (
-                session.case_changed,
-                session.options_changed,
-                session.decisions_changed,
-                session.cursor_changed,
-                session.status_changed,
-                session.estimate_changed,
-            ):
-                signal.disconnect()
-            session.close()
+        for timer in (self._refresh_timer, self._settle_timer, self._view_timer):
+            timer.stop()
+        if had_session:
             self.session_changed.emit()
+
+    def _let_go(self) -> None:
+        session, self.session = self.session, None
+        self._boxes.clear()
+        if session is None:
+            return
+        for signal in (
+            session.case_changed,
+            session.options_changed,
+            session.decisions_changed,
+            session.cursor_changed,
+            session.status_changed,
+            session.estimate_changed,
+        ):
+            signal.disconnect()
+        session.close()
 
     def close(self) -> None:
         """Close the session, stop the threads and take every callback off the viewer."""
         if self._closed:
             return
         self._closed = True
-        self.close_session()
-        self._background.close()
         self.viewer.scene.camera.events.disconnect(self._moved)
         self.viewer.dims.events.point.disconnect(self._moved)
+        self._background.close()
+        self.close_session()
 
     def on_new_layers(self, callback: Callable[[LayerSet], None]) -> None:
         """Have `callback` called with every set of layers that is made."""
@@ -171,13 +178,21 @@ class ReviewController(QObject):
         """Let the reviewer read something."""
         self.told.emit(text, wrong)
 
-    def attempt(self, work: Callable[[], Any]) -> bool:
-        """Do something that may fail for reasons the reviewer can mend; False if it did."""
+    def attempt(self, work: Callable[[], Any], *, slow: bool = False) -> bool:
+        """Do something that may fail for reasons the reviewer can mend; False if it did.
+
+        `slow` shows the waiting cursor meanwhile.
+        """
+        if slow:
+            QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
         try:
             work()
         except (ValueError, OSError) as error:
             self.tell(str(error), wrong=True)
             return False
+        finally:
+            if slow:
+                QApplication.restoreOverrideCursor()
         return True
 
     def refresh(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from napari.layers import Image, Labels
@@ -88,7 +89,7 @@ class ReviewDock(QScrollArea):
     def open_folder(self, folder: ReviewFolder | Path | str, reviewer: str | None = None) -> None:
         """Open a REVIEW folder; what is wrong with it is shown."""
         name = reviewer or settings.reviewer()
-        self.controller.attempt(lambda: self.controller.open(folder, reviewer=name))
+        self.controller.attempt(lambda: self.controller.open(folder, reviewer=name), slow=True)
 
     def open_layers(self, image: Image | None, labels: Labels) -> None:
         """Review layers of the viewer."""
@@ -100,7 +101,7 @@ class ReviewDock(QScrollArea):
             )
             self.controller.tell(made.note)
 
-        self.controller.attempt(begin)
+        self.controller.attempt(begin, slow=True)
 
     def use_model(self, path: Path) -> None:
         """Choose a model file or a RUN folder for the estimates to come."""
@@ -219,7 +220,9 @@ class ReviewDock(QScrollArea):
 
 def _run_once(closers: list[Callable[[], None]]) -> None:
     while closers:
-        closers.pop(0)()
+        # When Qt itself ends first, timers and widgets are gone before this.
+        with suppress(RuntimeError):
+            closers.pop(0)()
 
 
 def open_review(

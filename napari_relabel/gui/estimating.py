@@ -115,7 +115,7 @@ class Estimating(QObject):
     def _use(self, make: Callable[[], Estimate]) -> None:
         session = self._controller.session
         assert session is not None
-        if self._controller.attempt(lambda: session.set_estimate(make())):
+        if self._controller.attempt(lambda: session.set_estimate(make()), slow=True):
             self._controller.tell("The map is in use.")
             self._controller.follow()
 
@@ -127,7 +127,7 @@ class Estimating(QObject):
             work = partial(session.set_estimate, estimate)
         else:
             work = partial(session.folder.set_estimate, self._case, estimate)
-        if self._controller.attempt(work):
+        if self._controller.attempt(work, slow=True):
             self._controller.tell(f"Estimate of {self._case} is ready.")
             self._controller.follow()
 

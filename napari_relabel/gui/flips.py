@@ -43,6 +43,7 @@ class FlipsArray:
         self._delta = np.float32(0)
         self._components: npt.NDArray[np.uint32] | None = None
         self._current: tuple[int, Box] | None = None
+        self._read: tuple[Any, LabelArray, LabelArray, FloatArray] | None = None
         self._kind = np.full((256, 256), 2, np.uint8)
         self._kind[0, :], self._kind[:, 0] = 0, 1
 
@@ -70,6 +71,8 @@ class FlipsArray:
         current : tuple of int and box, or None
             Id and bounding box of the current region.
         """
+        if self._score is None or score is None or not _same(score, self._score):
+            self._read = None
         self._score, self._target, self._delta = score, target, np.float32(delta)
         self._components, self._current = components, current
 
@@ -102,13 +105,13 @@ class FlipsArray:
 
     def __getitem__(self, key: Any) -> Codes:
         """Codes where basic indexing asks for them."""
-        given = self._given[key]
         decisions = self._decisions[key]
         locked = self._locked[key]
-        codes = np.zeros(given.shape, np.uint8)
+        codes = np.zeros(decisions.shape, np.uint8)
+        given = self._given[key]
         if self._score is not None:
-            target = self._target[key]
-            shown = (self._score[key] > self._delta) & (decisions == UNDECIDED) & ~locked
+            given, target, score = self._evidence(key, self._score)
+            shown = (score > self._delta) & (decisions == UNDECIDED) & ~locked
             if self._components is not None:
                 shown &= self._components[key] > 0
             codes[shown] = colors.OPEN_CODE + self._kind[given[shown], target[shown]]
@@ -124,6 +127,16 @@ class FlipsArray:
 
     def __setitem__(self, key: Any, value: npt.ArrayLike) -> None:
         """Ignore: strokes on this layer become decisions, which change what it shows."""
+
+    def _evidence(self, key: Any, score: FloatArray) -> tuple[LabelArray, LabelArray, FloatArray]:
+        """Given labels, target and score of a slice, kept while only delta changes.
+
+        A slice of a volume can lie scattered all over memory: reading it costs more than the rule.
+        """
+        if self._read is None or self._read[0] != key:
+            parts = (self._given[key], self._target[key], score[key])
+            self._read = (key, *(np.ascontiguousarray(part) for part in parts))
+        return self._read[1:]
 
     def _mark(self, key: Any, codes: Codes) -> None:
         """Make the current proposal stand out where `key` is one whole 2D slice.
@@ -153,6 +166,11 @@ class FlipsArray:
         still_open = inside & (part >= colors.OPEN_CODE) & (part < colors.ACCEPTED_CODE)
         part[still_open] += colors.CURRENT_CODE - colors.OPEN_CODE
         _corners(codes, window)
+
+
+def _same(a: FloatArray, b: FloatArray) -> bool:
+    """Whether two views show the same memory in the same way."""
+    return a.__array_interface__ == b.__array_interface__
 
 
 def _corners(codes: Codes, window: list[slice]) -> None:

@@ -39,7 +39,7 @@ class LayerSet:
         self._viewer = viewer
         self._view: View = "difference"
         self.frame = frame
-        self._buffer = frame.view(session.corrected).copy()
+        self._buffer = session.corrected.copy()
         self._flips = _flips(session, frame)
         data, self.rgb = pixels.displayed(session.image, session.given.shape)
         data = frame.view(data)
@@ -47,7 +47,7 @@ class LayerSet:
         self._window: pixels.Window | None = None
         self.image = Image(data, rgb=self.rgb, name="case image")
         self.uncertainty = Image(
-            np.zeros(self._buffer.shape, np.float32),
+            np.zeros(self._flips.shape, np.float32),
             name="uncertainty",
             colormap=colors.uncertainty_colormap(),
             contrast_limits=(0, 1),
@@ -57,7 +57,7 @@ class LayerSet:
             self._flips, name="proposed flips", colormap=colors.flips_colormap(), opacity=1.0
         )
         self.given = Labels(frame.view(session.given), name="given labels", opacity=1.0)
-        self.corrected = Labels(self._buffer, name="corrected labels", opacity=1.0)
+        self.corrected = Labels(frame.view(self._buffer), name="corrected labels", opacity=1.0)
         # The session owns the history. With room for no step napari's own stays empty; the toggle
         # is what makes it start anew.
         for layer in (self.corrected, self.flips):
@@ -91,7 +91,7 @@ class LayerSet:
     def show_case(self, session: ReviewSession, frame: Frame) -> None:
         """Swap in the data of the open case."""
         self.frame = frame
-        self._buffer = frame.view(session.corrected).copy()
+        self._buffer = session.corrected.copy()
         self._flips = _flips(session, frame)
         data = frame.view(pixels.displayed(session.image, session.given.shape)[0])
         for layer in self:
@@ -102,7 +102,7 @@ class LayerSet:
             self._set_window(data, frame.view(session.given))
         self.given.data = frame.view(session.given)
         self.given.editable = False
-        self.corrected.data = self._buffer
+        self.corrected.data = frame.view(self._buffer)
         self.flips.data = self._flips
         n_classes = session.labels.n_classes
         self.given.colormap = colors.label_colormap(n_classes, colors.GIVEN)
@@ -116,7 +116,7 @@ class LayerSet:
         """Show the uncertainty that the rule names, and what the rule proposes."""
         estimate = session.estimate
         if estimate is None:
-            self.uncertainty.data = np.broadcast_to(np.float32(0), self._buffer.shape)
+            self.uncertainty.data = np.broadcast_to(np.float32(0), self._flips.shape)
         else:
             kind = session.options.kind
             self.uncertainty.data = self.frame.view(estimate.uncertainty(kind))
@@ -141,8 +141,7 @@ class LayerSet:
 
     def show_decisions(self, session: ReviewSession, box: Box) -> None:
         """Show the corrected labels where they changed."""
-        at = self.frame.box(box, session.given.shape)
-        self._buffer[at] = self.frame.view(session.corrected)[at]
+        self._buffer[box] = session.corrected[box]
         self.corrected.refresh(extent=False, thumbnail=False)
 
     def set_view(self, view: View) -> None:

@@ -18,6 +18,9 @@ SHARE = 0.4
 #: ... and at least this share of the slice is in view, however small the proposal is.
 CONTEXT = 0.4
 
+#: Share of the canvas that the whole slice takes at most; nobody needs to see more than that.
+FIT = 0.95
+
 
 def frame_box(viewer: Viewer, layer: Labels, anchor: tuple[int, ...], box: Box) -> None:
     """Go to the slice of a proposal's highest score and zoom to its bounding box.
@@ -49,6 +52,7 @@ def frame_box(viewer: Viewer, layer: Labels, anchor: tuple[int, ...], box: Box) 
     if viewer.dims.ndisplay == 2:
         whole = np.ptp(layer.extent.world, axis=0)[shown]
         extent = np.maximum((high - low) / SHARE, CONTEXT * whole.min())
+        extent = np.minimum(extent, whole / FIT)
         camera.zoom = float(np.min(np.asarray(viewer.canvas.size) / extent))
 
 

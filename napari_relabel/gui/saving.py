@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QObject
 
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
@@ -63,12 +62,7 @@ class Saving(QObject):
             if undecided:
                 said[-1] += f", {undecided:,} proposals undecided keep the given label"
 
-        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
-        try:
-            done = self._controller.attempt(work)
-        finally:
-            QApplication.restoreOverrideCursor()
-        if not done:
+        if not self._controller.attempt(work, slow=True):
             return
         following = next_unapproved(session.queue, self._commands.case_ids(), session.case_id)
         if following is None:

@@ -10,8 +10,11 @@ import numpy as np
 from skimage.filters import gaussian
 
 from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.rules import RuleOptions
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.records import NewCase
+
+GATED = RuleOptions(rule="gated")
 
 
 def squares(shape: tuple[int, ...]) -> np.ndarray:
@@ -51,7 +54,7 @@ def picture_review(root: Path, n: int = 3, size: int = 48) -> ReviewFolder:
         iio.imwrite(root / f"case{i}.png", picture.astype(np.uint8))
         iio.imwrite(root / f"case{i}_mask.png", labels * np.uint8(255))
         cases.append(NewCase(f"case{i}", root / f"case{i}_mask.png", root / f"case{i}.png"))
-    folder = ReviewFolder.create(root / "review", cases)
+    folder = ReviewFolder.create(root / "review", cases, options=GATED)
     for i in range(n):
         folder.set_estimate(f"case{i}", estimate_with_doubts(squares((size, size)), i))
     return folder
@@ -66,7 +69,9 @@ def volume_review(root: Path, shape: tuple[int, int, int] = (32, 28, 24)) -> Rev
     nib.save(nib.Nifti1Image(image, affine), root / "ct.nii.gz")
     nib.save(nib.Nifti1Image(labels, affine), root / "liver.nii.gz")
     folder = ReviewFolder.create(
-        root / "review", [NewCase("ct", root / "liver.nii.gz", root / "ct.nii.gz")]
+        root / "review",
+        [NewCase("ct", root / "liver.nii.gz", root / "ct.nii.gz")],
+        options=GATED,
     )
     folder.set_estimate("ct", estimate_with_doubts(labels))
     return folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +38,11 @@ def shown_codes(dock: ReviewDock) -> np.ndarray:
 
 
 def test_opening_shows_the_case_and_frames_the_first_proposal(
-    viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
     session = session_of(dock)
-    assert [layer.name for layer in viewer.layers] == [
+    assert [layer.name for layer in window.layers] == [
         "case image",
         "uncertainty",
         "proposed flips",
@@ -54,7 +52,7 @@ def test_opening_shows_the_case_and_frames_the_first_proposal(
     assert dock.decisions.table.proposals.rowCount() == len(session.snapshot.regions) == 2
     assert session.current is not None
     middle = [(side.start + side.stop - 1) / 2 for side in session.current.bbox]
-    np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle)
+    np.testing.assert_allclose(window.scene.camera.center[-2:], middle)
     current = session.snapshot.regions.components == session.current.id
     assert set(shown_codes(dock)[current]) <= {
         colors.CURRENT_CODE,
@@ -66,76 +64,78 @@ def test_opening_shows_the_case_and_frames_the_first_proposal(
 
 
 def test_the_keys_work_whichever_layer_is_selected(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
     session = session_of(dock)
-    mine = viewer.add_points([[3, 3]], name="a layer of the user")
-    labels = viewer.add_labels(np.zeros((48, 48), np.uint8), name="labels of the user")
+    mine = window.add_points([[3, 3]], name="a layer of the user")
+    labels = window.add_labels(np.zeros((48, 48), np.uint8), name="labels of the user")
     assert dock.controller.layers is not None
     for layer in (*dock.controller.layers, mine, labels, None):
-        viewer.layers.selection.active = layer
+        window.layers.selection.active = layer
         first = session.current
         assert first is not None
-        press(qtbot, viewer, Qt.Key.Key_J)
+        press(qtbot, window, Qt.Key.Key_J)
         assert session.snapshot.accepted_voxels == first.voxels, layer
-        press(qtbot, viewer, Qt.Key.Key_K)
+        press(qtbot, window, Qt.Key.Key_K)
         assert session.current is None, layer
-        press(qtbot, viewer, Qt.Key.Key_U)
-        press(qtbot, viewer, Qt.Key.Key_U)
+        press(qtbot, window, Qt.Key.Key_U)
+        press(qtbot, window, Qt.Key.Key_U)
         assert session.snapshot.accepted_voxels + session.snapshot.rejected_voxels == 0, layer
 
 
 def test_every_other_key(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
     session, layers = session_of(dock), dock.controller.layers
     assert layers is not None
     assert session.current is not None
     first = session.current.id
-    press(qtbot, viewer, Qt.Key.Key_N)
+    press(qtbot, window, Qt.Key.Key_N)
     assert session.current.id != first
-    press(qtbot, viewer, Qt.Key.Key_N, SHIFT)
+    press(qtbot, window, Qt.Key.Key_N, SHIFT)
     assert session.current.id == first
-    press(qtbot, viewer, Qt.Key.Key_J, SHIFT)
+    press(qtbot, window, Qt.Key.Key_J, SHIFT)
     everything = session.snapshot.accepted_voxels
     assert everything > 0
     assert session.snapshot.open_voxels == 0
-    press(qtbot, viewer, Qt.Key.Key_U)
+    press(qtbot, window, Qt.Key.Key_U)
     assert session.snapshot.accepted_voxels == 0
-    press(qtbot, viewer, Qt.Key.Key_W)
+    press(qtbot, window, Qt.Key.Key_W)
     assert session.snapshot.accepted_voxels == everything
-    press(qtbot, viewer, Qt.Key.Key_U)
-    press(qtbot, viewer, Qt.Key.Key_K, SHIFT)
+    press(qtbot, window, Qt.Key.Key_U)
+    press(qtbot, window, Qt.Key.Key_K, SHIFT)
     assert session.snapshot.rejected_voxels == everything
     delta = session.delta
-    press(qtbot, viewer, Qt.Key.Key_U, SHIFT)
+    press(qtbot, window, Qt.Key.Key_U, SHIFT)
     assert session.delta > delta
-    press(qtbot, viewer, Qt.Key.Key_W, SHIFT)
+    press(qtbot, window, Qt.Key.Key_W, SHIFT)
     assert abs(session.delta - delta) < 1e-9
     views = []
     for _ in range(3):
-        press(qtbot, viewer, Qt.Key.Key_H)
+        press(qtbot, window, Qt.Key.Key_H)
         views.append((layers.given.visible, layers.corrected.visible, layers.flips.visible))
     assert views == [(True, False, False), (False, True, False), (True, True, True)]
-    press(qtbot, viewer, Qt.Key.Key_H, SHIFT)
-    assert layers.uncertainty.visible
-    press(qtbot, viewer, Qt.Key.Key_Period)
+    seen = layers.uncertainty.visible
+    press(qtbot, window, Qt.Key.Key_H, SHIFT)
+    assert layers.uncertainty.visible != seen
+    assert dock.decisions.uncertainty.isChecked() != seen
+    press(qtbot, window, Qt.Key.Key_Period)
     assert session.case_id == "case1"
-    press(qtbot, viewer, Qt.Key.Key_Comma)
+    press(qtbot, window, Qt.Key.Key_Comma)
     assert session.case_id == "case0"
-    press(qtbot, viewer, Qt.Key.Key_Comma)
+    press(qtbot, window, Qt.Key.Key_Comma)
     assert dock.status.text() == "This is the first case."
 
 
 def test_blink_lasts_as_long_as_the_key_is_held(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
     layers = dock.controller.layers
     assert layers is not None
-    canvas = viewer.window._qt_viewer.canvas.native
+    canvas = window.window._qt_viewer.canvas.native
     qtbot.keyPress(canvas, Qt.Key.Key_G)
     qtbot.wait(20)
     assert (layers.given.visible, layers.corrected.visible) == (True, False)
@@ -147,7 +147,7 @@ def test_blink_lasts_as_long_as_the_key_is_held(
 
 
 def test_keys_typed_into_a_text_box_are_text(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
     session = session_of(dock)
@@ -169,12 +169,12 @@ def test_keys_typed_into_a_text_box_are_text(
 
 
 def test_ctrl_z_on_our_layers_is_the_sessions_undo_and_naparis_history_stays_empty(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
     session, layers = session_of(dock), dock.controller.layers
     assert layers is not None
-    viewer.layers.selection.active = layers.corrected
+    window.layers.selection.active = layers.corrected
     before = session.corrected.copy()
     layers.corrected.brush_size = 5
     layers.corrected.paint((4, 4), 1)
@@ -184,10 +184,10 @@ def test_ctrl_z_on_our_layers_is_the_sessions_undo_and_naparis_history_stays_emp
     painted = session.corrected.copy()
     layers.corrected.undo()
     np.testing.assert_array_equal(layers.corrected.data, painted)
-    press(qtbot, viewer, Qt.Key.Key_Z, CTRL)
+    press(qtbot, window, Qt.Key.Key_Z, CTRL)
     np.testing.assert_array_equal(session.corrected, before)
     np.testing.assert_array_equal(layers.corrected.data, before)
-    press(qtbot, viewer, Qt.Key.Key_Z, CTRL | SHIFT)
+    press(qtbot, window, Qt.Key.Key_Z, CTRL | SHIFT)
     np.testing.assert_array_equal(layers.corrected.data, painted)
     assert session.snapshot.edited_voxels == edited
 
@@ -284,15 +284,15 @@ def test_rule_kind_and_smallest_size(open_dock: OpenDock, pictures: ReviewFolder
 
 
 def test_saving_approves_verifies_tells_where_and_goes_on(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
 ) -> None:
     dock = open_dock(pictures)
     session = session_of(dock)
     out = tmp_path / "masks"
     dock.save.folder_changed.emit(out)
-    press(qtbot, viewer, Qt.Key.Key_J)
+    press(qtbot, window, Qt.Key.Key_J)
     corrected = session.corrected.copy()
-    press(qtbot, viewer, Qt.Key.Key_Q)
+    press(qtbot, window, Qt.Key.Key_Q)
     written = iio.imread(out / "case0.png")
     np.testing.assert_array_equal(written > 0, corrected == 1)
     assert (out / "case0.json").exists()
@@ -303,101 +303,78 @@ def test_saving_approves_verifies_tells_where_and_goes_on(
     assert dock.save.place.full_text() == str(out)
     assert "1 approved" in dock.case.progress.text()
     for _ in range(2):
-        press(qtbot, viewer, Qt.Key.Key_Q)
+        press(qtbot, window, Qt.Key.Key_Q)
     assert dock.status.text().endswith("All cases are approved.")
 
 
 def test_a_mask_that_cannot_be_written_is_said_and_the_case_stays(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
 ) -> None:
     dock = open_dock(pictures)
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a folder")
     dock.save.folder_changed.emit(in_the_way)
-    press(qtbot, viewer, Qt.Key.Key_Q)
+    press(qtbot, window, Qt.Key.Key_Q)
     assert session_of(dock).case_id == "case0"
     assert str(in_the_way) in dock.status.text()
 
 
 def test_a_second_session_goes_on_where_the_first_was(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
-    press(qtbot, viewer, Qt.Key.Key_Period)
-    press(qtbot, viewer, Qt.Key.Key_J)
+    press(qtbot, window, Qt.Key.Key_Period)
+    press(qtbot, window, Qt.Key.Key_J)
     dock.commands.set_delta(0.123)
     settle(dock)
-    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 11, 13), 7.5
+    window.scene.camera.center, window.scene.camera.zoom = (0, 11, 13), 7.5
     qtbot.wait(900)
     corrected = session_of(dock).corrected.copy()
     dock.controller.close_session()
-    assert not viewer.layers
-    viewer.scene.camera.zoom = 1.0
-    again = session_of(open_review(viewer, pictures.path, reviewer="anna").controller and dock)
+    assert not window.layers
+    window.scene.camera.zoom = 1.0
+    again = session_of(open_review(window, pictures.path, reviewer="anna").controller and dock)
     settle(dock)
     assert again.case_id == "case1"
     assert again.delta == 0.123
-    assert viewer.scene.camera.zoom == 7.5
-    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (11, 13))
+    assert window.scene.camera.zoom == 7.5
+    np.testing.assert_allclose(window.scene.camera.center[-2:], (11, 13))
     np.testing.assert_array_equal(again.corrected, corrected)
 
 
 def test_another_reviewer_starts_from_the_given_labels(
-    qtbot: QtBot, viewer: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
-    press(qtbot, viewer, Qt.Key.Key_J)
+    press(qtbot, window, Qt.Key.Key_J)
     dock.save.reviewer.setText("berta")
     dock.save.reviewer.editingFinished.emit()
     settle(dock)
     session = session_of(dock)
+    session.reject()
     assert session.reviewer == "berta"
     np.testing.assert_array_equal(session.corrected, session.given)
     assert len(list(pictures.journals.glob("*.sqlite"))) == 2
 
 
 def test_layers_are_made_once_and_come_back_when_removed(
-    open_dock: OpenDock, viewer: napari.Viewer, pictures: ReviewFolder
+    open_dock: OpenDock, window: napari.Viewer, pictures: ReviewFolder
 ) -> None:
     dock = open_dock(pictures)
     before = dock.controller.layers
     assert before is not None
-    viewer.layers.remove(before.given)
+    window.layers.remove(before.given)
     dock.commands.next_case()
     settle(dock)
     assert dock.controller.layers is before
-    assert set(viewer.layers) == set(before)
+    assert set(window.layers) == set(before)
     np.testing.assert_array_equal(before.given.data, session_of(dock).given)
     assert not before.given.editable
     assert before.corrected.editable
 
 
-def test_closing_the_dock_leaves_nothing_behind(
-    viewer: napari.Viewer, pictures: ReviewFolder, qtbot: QtBot
-) -> None:
-    layer = viewer.add_labels(np.zeros((8, 8), np.uint8))
-    keys = dict(viewer.keymap)
-    callbacks = list(viewer.mouse_drag_callbacks)
-    dock = open_review(viewer, pictures, reviewer="anna")
-    settle(dock)
-    assert dict(viewer.keymap) != keys
-    gone = weakref.ref(dock.controller)
-    executor = dock.controller._background._pool
-    viewer.window.remove_dock_widget(dock)
-    assert dict(viewer.keymap) == keys
-    assert list(viewer.mouse_drag_callbacks) == callbacks
-    assert list(viewer.layers) == [layer]
-    assert executor._shutdown
-    del dock
-    qtbot.wait(50)
-    gc.collect()
-    assert gone() is None
-
-
-def test_what_cannot_be_opened_is_said(viewer: napari.Viewer, tmp_path: Path, qtbot: QtBot) -> None:
-    dock = ReviewDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Relabel review")
-    dock.open_folder(tmp_path)
-    assert "not a REVIEW folder" in dock.status.text()
-    assert dock.controller.session is None
-    assert not dock.start.isHidden()
+def test_what_cannot_be_opened_is_said(empty_dock: ReviewDock, tmp_path: Path) -> None:
+    empty_dock.open_folder(tmp_path)
+    assert "not a REVIEW folder" in empty_dock.status.text()
+    assert empty_dock.controller.session is None
+    assert not empty_dock.start.isHidden()

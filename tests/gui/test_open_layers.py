@@ -14,7 +14,6 @@ from conftest import settle
 from gui_cases import estimate_with_doubts, squares
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
-from pytestqt.qtbot import QtBot
 
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.gui.dock import ReviewDock
@@ -142,14 +141,13 @@ def test_layers_that_do_not_belong_together_are_refused() -> None:
 
 
 def test_from_the_dock_over_the_users_layers_which_stay_as_they_were(
-    viewer: napari.Viewer, qtbot: QtBot
+    window: napari.Viewer, empty_dock: ReviewDock
 ) -> None:
     labels = squares((10, 24, 24))
-    image = viewer.add_image(labels * 100.0, name="scan", scale=(3, 1, 1), translate=(30, 5, 5))
-    mask = viewer.add_labels(labels, name="mask", scale=(3, 1, 1), translate=(30, 5, 5))
+    image = window.add_image(labels * 100.0, name="scan", scale=(3, 1, 1), translate=(30, 5, 5))
+    mask = window.add_labels(labels, name="mask", scale=(3, 1, 1), translate=(30, 5, 5))
     state = {id(layer): layer.as_layer_data_tuple()[1] for layer in (image, mask)}
-    dock = ReviewDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Relabel review")
+    dock = empty_dock
     assert not dock.start.go.isEnabled() or dock.start.labels.value is mask
     dock.start.labels.value = mask
     dock.start.image.value = image
@@ -177,17 +175,16 @@ def test_from_the_dock_over_the_users_layers_which_stay_as_they_were(
         for name in ("visible", "opacity", "name", "blending"):
             assert now[name] == state[id(layer)][name]
     dock.controller.close_session()
-    assert list(viewer.layers) == [image, mask]
+    assert list(window.layers) == [image, mask]
 
 
-def test_a_layer_as_the_uncertainty_map(viewer: napari.Viewer, qtbot: QtBot) -> None:
+def test_a_layer_as_the_uncertainty_map(window: napari.Viewer, empty_dock: ReviewDock) -> None:
     labels = squares((24, 24))
-    mask = viewer.add_labels(labels, name="mask")
+    mask = window.add_labels(labels, name="mask")
     u = np.zeros(labels.shape, np.float32)
     u[3:6, 3:9] = 0.22
-    uncertain = viewer.add_image(u, name="my map")
-    dock = ReviewDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Relabel review")
+    uncertain = window.add_image(u, name="my map")
+    dock = empty_dock
     dock.open_layers(None, mask)
     dock.estimating.use_layer(uncertain)
     settle(dock)
@@ -196,5 +193,5 @@ def test_a_layer_as_the_uncertainty_map(viewer: napari.Viewer, qtbot: QtBot) -> 
     assert session.options.rule == "uncertainty"
     assert session.snapshot.open_voxels == 18
     assert "my map" in dock.estimate.source.text()
-    dock.estimating.use_layer(viewer.add_image(np.zeros((5, 5)), name="small"))
+    dock.estimating.use_layer(window.add_image(np.zeros((5, 5)), name="small"))
     assert "'small' has shape (5, 5)" in dock.status.text()

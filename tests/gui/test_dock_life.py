@@ -1,0 +1,62 @@
+"""What is left when the dock is closed: nothing."""
+
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import pytest
+from conftest import settle
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QThreadPool
+
+from napari_relabel.gui.dock import open_review
+from napari_relabel.models import api
+from napari_relabel.models.options import Progress
+from napari_relabel.review.folder import ReviewFolder
+
+
+def test_closing_the_dock_leaves_nothing_behind(
+    viewer: napari.Viewer, pictures: ReviewFolder, qtbot: QtBot
+) -> None:
+    layer = viewer.add_labels(np.zeros((8, 8), np.uint8))
+    keys = dict(viewer.keymap)
+    callbacks = list(viewer.mouse_drag_callbacks)
+    dock = open_review(viewer, pictures, reviewer="anna")
+    settle(dock)
+    assert dict(viewer.keymap) != keys
+    gone = weakref.ref(dock.controller)
+    executor = dock.controller._background._pool
+    viewer.window.remove_dock_widget(dock)
+    assert dict(viewer.keymap) == keys
+    assert list(viewer.mouse_drag_callbacks) == callbacks
+    assert list(viewer.layers) == [layer]
+    assert executor._shutdown
+    del dock
+    qtbot.wait(50)
+    gc.collect()
+    assert gone() is None
+
+
+def endless(*args: Any, **kwargs: Any) -> Generator[Progress, None, None]:
+    for i in range(100_000):
+        time.sleep(0.005)
+        yield Progress(i, 100_000, "sampling")
+
+
+def test_closing_the_dock_stops_the_model(
+    qtbot: QtBot, viewer: napari.Viewer, pictures: ReviewFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "iter_estimate", endless)
+    dock = open_review(viewer, pictures, reviewer="anna")
+    dock.estimate.estimate_wanted.emit(Path("model.pt"), "mcdo", 20)
+    qtbot.waitUntil(lambda: dock.estimate.bar.value() > 0, timeout=20_000)
+    viewer.window.remove_dock_widget(dock)
+    assert not dock.estimating.running
+    assert QThreadPool.globalInstance().activeThreadCount() == 0
