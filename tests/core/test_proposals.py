@@ -159,6 +159,16 @@ def test_equally_ranked_regions_come_in_scan_order():
     assert [r.anchor for r in regions] == [(0, 0), (0, 4), (2, 2), (4, 0)]
 
 
+def test_the_anchor_is_the_first_of_equally_scored_voxels():
+    score = np.zeros((4, 6), np.float32)
+    score[1:3, 1:5] = 0.1
+    score[[1, 2, 2], [4, 1, 3]] = 0.2
+    found = Candidates(np.ones((4, 6), np.uint8), score, 0.25, "U", 0.1)
+    (region,) = find_regions(np.zeros((4, 6), np.uint8), found, 0.05)
+    assert region.anchor == (1, 4)
+    assert region.max_score == pytest.approx(0.2)
+
+
 def test_only_open_voxels_are_proposed():
     labels, estimate = case(2)
     found = candidates(labels, estimate, RuleOptions("uncertainty"))
