@@ -87,7 +87,7 @@ class DropoutSampler:
     def __init__(self, module: nn.Module, n_samples: int, seed: int) -> None:
         self.n_samples = n_samples
         self._seed = seed
-        self._fast = _FastUNet(module) if _is_fast(module) else None
+        self._fast = FastUNet(module) if _is_fast(module) else None
         self._network = Network(module)
         self._active: frozenset[nn.Module] | None = None
 
@@ -95,7 +95,8 @@ class DropoutSampler:
         """Draw the samples; ValueError where the network turns out to have no dropout."""
         x = inputs[0]
         if self._fast is not None:
-            yield from self._fast.samples(x, self.n_samples, (self._seed, window))
+            for logits in self._fast.logits(x, self.n_samples, self._seed, window):
+                yield to_probabilities(checked_logits(logits, x.shape[2:]))
             return
         if self._active is None:
             self._active = self._find_dropout(x)
@@ -127,37 +128,63 @@ class DropoutSampler:
         raise ValueError(NO_SPREAD)
 
 
-class _FastUNet:
-    """Samples of a `RelabelUNet` on the CPU."""
+class FastUNet:
+    """A copy of a `RelabelUNet` on the CPU that is quick to sample.
 
-    def __init__(self, module: RelabelUNet) -> None:
+    Batch norms are folded into convolutions, the deterministic part is computed once per batch, and
+    masks come from a `MaskSource`. The copy does not follow later training.
+
+    Parameters
+    ----------
+    network : RelabelUNet
+        On the CPU; left as it is.
+
+    Raises
+    ------
+    ValueError
+        If two passes are identical: it has no dropout.
+    """
+
+    def __init__(self, network: RelabelUNet) -> None:
         self._masks = MaskSource()
+        dims = network.config.spatial_dims
         # Channels last is what the convolutions of a CPU are fastest on.
-        layout = torch.channels_last if module.config.spatial_dims == 2 else torch.channels_last_3d
+        self._layout = torch.channels_last if dims == 2 else torch.channels_last_3d
         # Typed stubs of Module.to know no memory format.
-        unet: Any = module.fused()
-        self._unet: RelabelUNet = unet.to(memory_format=layout)
-        self._layout = layout
+        unet: Any = network.fused()
+        self._unet: RelabelUNet = unet.to(memory_format=self._layout)
         self._network = Network(self._unet)
         if not replace_dropout(self._unet, self._masks):
             raise ValueError(NO_SPREAD)
-        noise = torch.randn(
-            (1, module.config.in_channels, *[32] * module.config.spatial_dims),
-            generator=torch.Generator().manual_seed(0),
-        )
-        if not _differ(*self.samples(noise, 2, (0,))):
+        shape = (1, network.config.in_channels, *[32] * dims)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        if not _differ(*self.logits(noise, 2, 0)):
             raise ValueError(NO_SPREAD)
 
-    def samples(self, x: Tensor, n_samples: int, seeds: tuple[int, ...]) -> Iterator[Tensor]:
+    def logits(self, x: Tensor, n_samples: int, *seeds: int) -> Iterator[Tensor]:
+        """Draw logits of a batch.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, *grid), float32
+            Normalised; any number of images.
+        n_samples : int
+            How many to draw.
+        *seeds : int
+            Integers >= 0 that the masks depend on, together with the number of the sample.
+
+        Yields
+        ------
+        Tensor, shape (B, K, *grid), float32
+        """
         with torch.inference_mode():
-            prefix = self._unet.encode(self._network.pad(x).contiguous(memory_format=self._layout))
+            padded = self._network.pad(x).contiguous(memory_format=self._layout)
+            prefix = self._unet.encode(padded)
         for n in range(n_samples):
             self._masks.seed(*seeds, n)
             with torch.inference_mode():
-                logits = self._unet.decode(prefix)
-                logits = checked_logits(logits, logits.shape[2:])
-                p = to_probabilities(crop_to(logits, x.shape[2:]))
-            yield p
+                logits = crop_to(self._unet.decode(prefix), x.shape[2:])
+            yield logits
 
 
 class EnsembleSampler:

@@ -18,7 +18,12 @@ from torch import Tensor, nn
 
 from napari_relabel.models.augment import augmentations
 from napari_relabel.models.network import Network
-from napari_relabel.models.samplers import AugmentationSampler, DropoutSampler, EnsembleSampler
+from napari_relabel.models.samplers import (
+    AugmentationSampler,
+    DropoutSampler,
+    EnsembleSampler,
+    FastUNet,
+)
 
 X = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -72,6 +77,22 @@ def test_layer_dropout_equals_a_plain_loop_with_the_same_generator_states() -> N
         torch.manual_seed(int(seed))
         with torch.inference_mode():
             assert torch.equal(torch.sigmoid(plain(X)[0]), sample)
+
+
+def test_a_batch_is_sampled_at_once() -> None:
+    net = unet(out_channels=3)
+    x = torch.randn(3, 1, 18, 24, generator=torch.Generator().manual_seed(1))
+    fast = FastUNet(net)
+    first, second = fast.logits(x, 2, 7)
+    assert first.shape == (3, 3, 18, 24)
+    assert not torch.equal(first, second)
+    assert all(
+        torch.equal(a, b) for a, b in zip((first, second), fast.logits(x, 2, 7), strict=True)
+    )
+    mean = torch.stack(list(fast.logits(x, 120, 7))).softmax(dim=2).mean(dim=0)
+    for image, expected in zip(x, mean, strict=True):
+        alone = draw(net, 120, x=image[None]).mean(dim=0)
+        assert float((alone - expected).abs().mean()) < 0.03
 
 
 def scripted() -> nn.Module:
