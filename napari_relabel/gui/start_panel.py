@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from magicgui.widgets import ComboBox, create_widget
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_relabel.gui.parts import SPACING, button, row
@@ -27,7 +27,8 @@ class StartPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.folder = button("Open review folder…", "A folder that `napari-relabel estimate` made")
-        self.image, self.labels = _choice(Image), _choice(Labels)
+        self.image, self.labels = _choice(Image, "image"), _choice(Labels, "labels")
+        self._offered: dict[str, list[Layer]] = {}
         self.image.native.setToolTip("Image that the labels belong to; a model needs it")
         self.labels.native.setToolTip("Labels to review; this layer is never changed")
         self.go = button("Review these layers", "Start a review of the layers above")
@@ -50,9 +51,13 @@ class StartPanel(QWidget):
         self.labels.changed.connect(self._enable)
 
     def reset_choices(self, event: object = None) -> None:
-        """Offer the layers that are there now."""
-        self.image.reset_choices()
-        self.labels.reset_choices()
+        """Offer the layers that are there now; the top visible ones until others are chosen."""
+        for choice in (self.image, self.labels):
+            choice.reset_choices()
+            layers = [layer for layer in choice.choices if layer is not None]
+            known, self._offered[choice.name] = self._offered.get(choice.name), layers
+            if choice.value is None and layers and layers != known:
+                choice.value = next((x for x in reversed(layers) if x.visible), layers[-1])
         self._enable()
 
     def _enable(self, value: object = None) -> None:
@@ -64,7 +69,7 @@ class StartPanel(QWidget):
             self.folder_wanted.emit(path)
 
 
-def _choice(kind: type[Image | Labels]) -> ComboBox:
-    made = create_widget(annotation=kind, options={"nullable": True})
+def _choice(kind: type[Image | Labels], name: str) -> ComboBox:
+    made = create_widget(annotation=kind, name=name, options={"nullable": True})
     assert isinstance(made, ComboBox)
     return made

@@ -148,9 +148,8 @@ def test_from_the_dock_over_the_users_layers_which_stay_as_they_were(
     mask = window.add_labels(labels, name="mask", scale=(3, 1, 1), translate=(30, 5, 5))
     state = {id(layer): layer.as_layer_data_tuple()[1] for layer in (image, mask)}
     dock = empty_dock
-    assert not dock.start.go.isEnabled() or dock.start.labels.value is mask
-    dock.start.labels.value = mask
-    dock.start.image.value = image
+    assert dock.start.go.isEnabled()
+    assert (dock.start.image.value, dock.start.labels.value) == (image, mask)
     dock.start.go.click()
     settle(dock)
     session, layers = dock.controller.session, dock.controller.layers
@@ -192,6 +191,6 @@ def test_a_layer_as_the_uncertainty_map(window: napari.Viewer, empty_dock: Revie
     assert session is not None
     assert session.options.rule == "uncertainty"
     assert session.snapshot.open_voxels == 18
-    assert "my map" in dock.estimate.source.text()
+    assert "my map" in dock.estimate.source.full_text()
     dock.estimating.use_layer(window.add_image(np.zeros((5, 5)), name="small"))
     assert "'small' has shape (5, 5)" in dock.status.text()
