@@ -38,6 +38,7 @@ WINDOW_PACKAGES = [
     "libxcb-xkb1",
     "libdbus-1-3",
     "libfontconfig1",
+    "libglib2.0-0",
     "fonts-dejavu-core",
 ]
 TEST_PACKAGES = [*WINDOW_PACKAGES, "xvfb", "xauth"]
