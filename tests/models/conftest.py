@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from model_networks import unet
+from model_networks import Save, unet
 
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
-
-Save = Callable[..., Path]
 
 
 @pytest.fixture

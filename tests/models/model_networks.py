@@ -1,10 +1,16 @@
 """Small networks for tests."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
+
+Save = Callable[..., Path]
+"""The fixture ``save``."""
 
 
 def unet(

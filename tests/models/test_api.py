@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Save
-from model_networks import Constant, FunctionalDropout, LayerDropout, unet
+from model_networks import Constant, FunctionalDropout, LayerDropout, Save, unet
 from torch import nn
 
 from napari_relabel.core.estimate import Estimate

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Save
+from model_networks import Save
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.models import loading
