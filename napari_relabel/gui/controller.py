@@ -118,12 +118,8 @@ class ReviewController(QObject):
         self.session = session
         self.memory = dict(session.view.get("memory", {}))
         self.frames = frames or _frame
-        session.case_changed.connect(self._on_case)
-        session.options_changed.connect(self._on_change)
-        session.decisions_changed.connect(self.show_box)
-        session.cursor_changed.connect(self._on_change)
-        session.status_changed.connect(self._on_change)
-        session.estimate_changed.connect(self._on_change)
+        for signal, listener in self._listeners(session):
+            signal.connect(listener)
         self.session_changed.emit()
         self._on_case(session.case_id)
 
@@ -144,16 +140,19 @@ class ReviewController(QObject):
         self._boxes.clear()
         if session is None:
             return
-        for signal in (
-            session.case_changed,
-            session.options_changed,
-            session.decisions_changed,
-            session.cursor_changed,
-            session.status_changed,
-            session.estimate_changed,
-        ):
+        for signal, _ in self._listeners(session):
             signal.disconnect()
         session.close()
+
+    def _listeners(self, session: ReviewSession) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        return (
+            (session.case_changed, self._on_case),
+            (session.decisions_changed, self.show_box),
+            (session.options_changed, self.refresh),
+            (session.cursor_changed, self.refresh),
+            (session.status_changed, self.refresh),
+            (session.estimate_changed, self.refresh),
+        )
 
     def close(self) -> None:
         """Close the session, stop the threads and take every callback off the viewer."""
@@ -231,9 +230,8 @@ class ReviewController(QObject):
             self.viewer.reset_view(layers=[self.layers.given])
             self._follow = True
         self.case_changed.emit()
-        self._refresh_timer.start()
-
-    def _on_change(self) -> None:
+        if session.estimate is not None and session.estimate.note:
+            self.tell(session.estimate.note)
         self._refresh_timer.start()
 
     def _refresh(self) -> None:

@@ -80,7 +80,7 @@ class DecisionPanel(QWidget):
         session, layers = self._controller.session, self._controller.layers
         if session is None or layers is None:
             return
-        self.counts.setText(_counts(snapshot))
+        self.counts.setText(_counts(snapshot, "px" if layers.ndim == 2 else "voxels"))
         # While the components of another delta are being labelled the last table stays.
         if snapshot.regions_ready and snapshot.regions is not self._regions:
             self._regions = snapshot.regions
@@ -139,10 +139,10 @@ _VIEW_TIPS = {
 }
 
 
-def _counts(snapshot: Snapshot) -> str:
+def _counts(snapshot: Snapshot, unit: str) -> str:
     many = "" if snapshot.open_regions == 1 else "s"
     first = [f"<b>{snapshot.open_regions:,}</b> proposal{many}" if snapshot.regions_ready else "…"]
-    first.append(f"{snapshot.open_voxels:,} voxels")
+    first.append(f"{snapshot.open_voxels:,} {unit}")
     if snapshot.volume_ml is not None:
         first.append(f"{snapshot.volume_ml:.2f} ml")
     first.append(f"{100 * snapshot.flip_fraction:.2f} %")

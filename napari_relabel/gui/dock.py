@@ -9,7 +9,7 @@ from pathlib import Path
 from napari.layers import Image, Labels
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -41,6 +41,9 @@ from napari_relabel.review.move import move_review
 TITLE = "Relabel review"
 WIDTH = 352
 
+#: Milliseconds for which good news can be read; bad news stays until there is other news.
+FADE_MS = 15_000
+
 
 class ReviewDock(QScrollArea):
     """Review the labels of one or many cases; made by napari with its viewer.
@@ -71,6 +74,10 @@ class ReviewDock(QScrollArea):
         self.save = SavePanel(self.controller, actions["save"])
         self.status = QLabel()
         self.status.setWordWrap(True)
+        self._fade = QTimer(self)
+        self._fade.setSingleShot(True)
+        self._fade.setInterval(FADE_MS)
+        self._fade.timeout.connect(self.status.clear)
         self.estimating = Estimating(self.controller)
         self._closers: list[Callable[[], None]] = [
             self._keys.close,
@@ -117,7 +124,9 @@ class ReviewDock(QScrollArea):
         _run_once(self._closers)
 
     def event(self, event: QEvent | None) -> bool:
-        """Let go when napari takes the widget out of its window."""
+        """Offer the layers when shown; let go when napari takes the widget out of its window."""
+        if event is not None and event.type() == QEvent.Type.Show:
+            self.reset_choices()
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.close_dock()
         return bool(super().event(event))
@@ -159,6 +168,7 @@ class ReviewDock(QScrollArea):
         self.estimating.running_changed.connect(self.estimate.set_running)
         self.estimating.progressed.connect(self.estimate.show_progress)
         controller.refreshed.connect(self._show_source)
+        self.estimating.running_changed.connect(self._show_source)
         app = QApplication.instance()
         assert app is not None
         app.aboutToQuit.connect(self.close_dock)
@@ -174,7 +184,7 @@ class ReviewDock(QScrollArea):
 
     def _show_source(self) -> None:
         session = self.controller.session
-        if session is not None:
+        if session is not None and not self.estimating.running:
             self.estimate.set_source(describe(session.estimate))
 
     def _move(self, target: str) -> None:
@@ -212,10 +222,12 @@ class ReviewDock(QScrollArea):
             self.estimating.use_layer(layers[name])
 
     def _tell(self, text: str, wrong: bool) -> None:
-        theme = get_theme(self.controller.viewer.theme)
-        color = theme.error if wrong else theme.text
-        self.status.setStyleSheet(f"color: {color.as_hex()}")
+        error = get_theme(self.controller.viewer.theme).error.as_hex()
+        self.status.setStyleSheet(f"color: {error}" if wrong else "")
         self.status.setText(text)
+        self._fade.stop()
+        if not wrong:
+            self._fade.start()
 
 
 def _run_once(closers: list[Callable[[], None]]) -> None:

@@ -16,7 +16,15 @@ from qtpy.QtWidgets import (
 )
 
 import napari_relabel
-from napari_relabel.gui.parts import SPACING, QuietComboBox, QuietSpinBox, button, menu_button, row
+from napari_relabel.gui.parts import (
+    SPACING,
+    ElidedLabel,
+    QuietComboBox,
+    QuietSpinBox,
+    button,
+    menu_button,
+    row,
+)
 from napari_relabel.gui.qt import Signal
 
 INSTALL = 'pip install "napari-relabel[model]"'
@@ -87,9 +95,10 @@ class EstimatePanel(QWidget):
         self.maps = menu_button(
             "Use map…", "Use an uncertainty map instead of a model: a file or a layer", entries
         )
-        self.source = QLabel()
-        self.source.setWordWrap(True)
-        self.source.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.source = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
+        self.install = QLabel(f"To run models: {INSTALL}")
+        self.install.setWordWrap(True)
+        self.install.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING - 2)
@@ -98,16 +107,17 @@ class EstimatePanel(QWidget):
         layout.addLayout(row(self.run, self.maps, stretch=(1, 0)))
         layout.addLayout(row(self.bar, self.stop, stretch=(1, 0)))
         layout.addWidget(self.source)
+        layout.addWidget(self.install)
         self.model.activated.connect(self._choose_model)
         self.method.activated.connect(self._show_samples)
         self.run.clicked.connect(self._start)
         self.stop.clicked.connect(self.cancel_wanted)
         self.set_running(False)
-        self._runnable = can_estimate()
-        if not self._runnable:
+        runnable = can_estimate()
+        self.run.setEnabled(runnable)
+        self.install.setVisible(not runnable)
+        if not runnable:
             self.run.setToolTip(f"Models need PyTorch and MONAI: {INSTALL}")
-            self.set_source("")
-        self.run.setEnabled(self._runnable)
 
     def set_running(self, running: bool) -> None:
         """Show the progress bar instead of the buttons, or the other way round."""
@@ -122,16 +132,16 @@ class EstimatePanel(QWidget):
 
     def show_progress(self, done: int, total: int, message: str) -> None:
         """Show how far the estimate is."""
-        self.bar.setRange(0, total)
+        # Never 0 to 0: the moving bar of unknown length keeps the GUI thread busy with drawing,
+        # and the model waits for the interpreter meanwhile.
+        self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
-        self.bar.setFormat(f"{message} %p %" if total else message)
+        self.bar.setFormat("%p %")
+        self.set_source(f"{message[:1].upper()}{message[1:]}…")
 
     def set_source(self, text: str) -> None:
-        """Say what the uncertainty of this case comes from."""
-        if not self._runnable:
-            text = f"{text}\nTo run models: {INSTALL}".strip()
+        """Say what the uncertainty of this case comes from, or what is being done."""
         self.source.setText(text)
-        self.source.setVisible(bool(text))
 
     def add_model(self, path: Path) -> None:
         """Offer a model file or a RUN folder, and choose it."""

@@ -128,7 +128,7 @@ class Estimating(QObject):
         else:
             work = partial(session.folder.set_estimate, self._case, estimate)
         if self._controller.attempt(work, slow=True):
-            self._controller.tell(f"Estimate of {self._case} is ready.")
+            self._controller.tell(f"Estimate of {self._case} is ready. {estimate.note}".strip())
             self._controller.follow()
 
 

@@ -76,11 +76,17 @@ class QuietDoubleSpinBox(QDoubleSpinBox):
 
 
 class ElidedLabel(QLabel):
-    """One line of text that is cut in the middle where it does not fit; the tooltip has it all."""
+    """One line of text that is cut where it does not fit; the tooltip has all of it."""
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        parent: QWidget | None = None,
+        *,
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle,
+    ) -> None:
         super().__init__(parent)
-        self._full = text
+        self._full, self._mode = text, mode
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
         self._elide()
@@ -101,9 +107,7 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def _elide(self) -> None:
-        cut = self.fontMetrics().elidedText(
-            self._full, Qt.TextElideMode.ElideMiddle, max(self.width() - 4, 20)
-        )
+        cut = self.fontMetrics().elidedText(self._full, self._mode, max(self.width() - 4, 20))
         super().setText(cut)
 
 

@@ -256,7 +256,7 @@ def test_delta_from_slider_histogram_and_box_moves_all_of_them(
         visible = (codes > 0) & (codes != colors.CORNER_CODE)
         assert not (visible & ~proposed).any()
         assert (proposed & ~visible).sum() <= (codes == colors.CORNER_CODE).sum()
-    assert f"{session.snapshot.open_voxels:,} voxels" in dock.decisions.counts.text()
+    assert f"{session.snapshot.open_voxels:,} px" in dock.decisions.counts.text()
 
 
 def test_rule_kind_and_smallest_size(open_dock: OpenDock, pictures: ReviewFolder) -> None:
