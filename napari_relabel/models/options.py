@@ -17,7 +17,7 @@ class EstimateOptions:
     method : {"mcdo", "ensemble", "tta"}
         Monte Carlo dropout, deep ensemble or test-time augmentation.
     n_samples : int
-        N, at least 2. An ensemble has one sample per network; test-time augmentation at most 120
+        N, at least 2. An ensemble has one sample per network; test-time augmentation at most 72
         (2D) or 144 (3D).
     seed : int
         Not negative. The same seed gives the same estimate.

@@ -49,7 +49,7 @@ def test_identity_comes_first_and_changes_nothing() -> None:
 
 
 def test_default_lists_have_the_documented_length() -> None:
-    for ndim, count in ((2, 120), (3, 144)):
+    for ndim, count in ((2, 72), (3, 144)):
         found = augmentations(ndim)
         assert len(found) == len(set(found)) == count
         scales = {a.scale for a in found}
@@ -78,6 +78,12 @@ def test_scaling_a_smooth_map_back_loses_little(scale: float) -> None:
     assert changed.shape[2:] == (round(56 * scale), round(40 * scale))
     back = augmentation.invert(changed[0], (40, 56))
     assert float((back - smooth[0])[:, 2:-2, 2:-2].abs().max()) < 0.01
+
+
+@pytest.mark.parametrize("scale", [0.4, 2.1, 0.0, -1.0])
+def test_scale_out_of_range_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match=r"in \[0\.5, 2\]"):
+        Augmentation(scale=scale)
 
 
 def test_gain_multiplies_the_input_only() -> None:
