@@ -13,9 +13,8 @@ from napari_relabel.models.resample import axis_weights, resample
 
 GAINS = (1.0, 0.9, 1.1)
 SCALES = (1.0, 0.75, 1.25)
-"""Default factors. Half and twice the size, which networks rarely saw in training, made the mean
-prediction worse: on 18 images of ISIC 2017 validation, Dice 0.810 with 0.5 to 2, 0.843 with these,
-and the AUROC of U for wrong pixels 0.845 against 0.933."""
+"""Default factors. Half and twice the size, which networks rarely saw in training, made both the
+mean prediction and the ranking of wrong pixels worse on pictures of ISIC 2017."""
 
 
 @dataclass(frozen=True)
