@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_relabel.core.regions import Region
-from napari_relabel.gui.frame import Box, Frame, frame_of
+from napari_relabel.gui.frame import Box, Frame, frame_of_case
 from napari_relabel.gui.layers import LayerSet
 from napari_relabel.gui.navigation import frame_box, restore_view, view_state
 from napari_relabel.gui.qt import Signal
@@ -71,7 +71,7 @@ class ReviewController(QObject):
         self.layers: LayerSet | None = None
         self.memory: dict[str, Any] = {}
         self._new_layers: list[Callable[[LayerSet], None]] = []
-        self.frames: Callable[[ReviewSession], Frame] = _frame
+        self.frames: Callable[[ReviewSession], Frame] = frame_of_case
         self._boxes: list[Box] = []
         self._shown: object = None
         self._follow = False
@@ -84,8 +84,6 @@ class ReviewController(QObject):
         self._view_timer = self._timer(REMEMBER_MS, self._remember_view)
         viewer.scene.camera.events.connect(self._moved)
         viewer.dims.events.point.connect(self._moved)
-
-    # -- sessions -------------------------------------------------------------------------------
 
     def open(
         self,
@@ -117,7 +115,7 @@ class ReviewController(QObject):
         self._let_go()
         self.session = session
         self.memory = dict(session.view.get("memory", {}))
-        self.frames = frames or _frame
+        self.frames = frames or frame_of_case
         for signal, listener in self._listeners(session):
             signal.connect(listener)
         self.session_changed.emit()
@@ -138,11 +136,10 @@ class ReviewController(QObject):
     def _let_go(self) -> None:
         session, self.session = self.session, None
         self._boxes.clear()
-        if session is None:
-            return
-        for signal, _ in self._listeners(session):
-            signal.disconnect()
-        session.close()
+        if session is not None:
+            for signal, _ in self._listeners(session):
+                signal.disconnect()
+            session.close()
 
     def _listeners(self, session: ReviewSession) -> tuple[tuple[Any, Callable[..., None]], ...]:
         return (
@@ -164,8 +161,15 @@ class ReviewController(QObject):
         self._background.close()
         self.close_session()
 
+    def abandon(self) -> None:
+        """Close session and threads and leave the viewer alone, which is about to go."""
+        if not self._closed:
+            self._closed = True
+            self._background.close()
+            self._let_go()
+
     def on_new_layers(self, callback: Callable[[LayerSet], None]) -> None:
-        """Have `callback` called with every set of layers that is made."""
+        """Have `callback` called with every new set of layers."""
         self._new_layers.append(callback)
 
     def remember(self, name: str, value: Any) -> None:
@@ -293,8 +297,3 @@ class ReviewController(QObject):
         timer.setInterval(interval)
         timer.timeout.connect(callback)
         return timer
-
-
-def _frame(session: ReviewSession) -> Frame:
-    from_layer = bool(session.folder.record(session.case_id).note)
-    return frame_of(session.labels.geometry, session.given.ndim, turn=not from_layer)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QLabel,
     QMenu,
     QPushButton,
@@ -22,6 +20,9 @@ from napari_relabel.gui.layers import VIEWS
 from napari_relabel.gui.parts import SPACING, action_button, button, menu_button, row
 from napari_relabel.gui.proposals_table import ProposalsTable
 from napari_relabel.review.snapshot import Snapshot
+
+#: Share of flips against the model's own prediction from which on they are warned of.
+AGREEING = 0.5
 
 
 class DecisionPanel(QWidget):
@@ -38,6 +39,9 @@ class DecisionPanel(QWidget):
         self.counts = QLabel()
         self.counts.setWordWrap(True)
         self.counts.setToolTip("Open proposals at this delta, and how far the labels moved")
+        self.guard = QLabel()
+        self.guard.setWordWrap(True)
+        self.guard.hide()
         self.table = ProposalsTable()
         self._regions: object = None
         self.buttons = {
@@ -57,19 +61,16 @@ class DecisionPanel(QWidget):
             choice.clicked.connect(lambda _=False, v=view: commands.set_view(v))
             group.addButton(choice)
             self.views[view] = choice
-        self.uncertainty = QCheckBox("uncertainty")
-        self.uncertainty.setToolTip(actions["uncertainty"].tooltip)
-        self.uncertainty.clicked.connect(lambda: commands.toggle_uncertainty())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING - 2)
         layout.addWidget(self.counts)
+        layout.addWidget(self.guard)
         layout.addWidget(self.table, 1)
         b = self.buttons
         layout.addLayout(row(b["accept"], b["reject"], b["skip"], stretch=(1, 1, 1)))
         layout.addLayout(row(b["undo"], b["redo"], self.rest, stretch=(1, 1, 1)))
-        layout.addLayout(row(*self.views.values(), stretch=(1, 1, 1)))
-        layout.addLayout(row(b["blink"], self.uncertainty, stretch=(1, 1)))
+        layout.addLayout(row(*self.views.values(), b["blink"], stretch=(1, 1, 1, 1)))
         self.table.chosen.connect(commands.select)
         controller.refreshed.connect(self.update_proposals)
         controller.view_changed.connect(self.update_view)
@@ -92,6 +93,7 @@ class DecisionPanel(QWidget):
                 slice_axis=layers.frame.axes[0] if layers.ndim == 3 else None,
                 score_name="score" if found is None else found.score_name,
             )
+            self._warn()
         current = session.current
         if snapshot.regions_ready:
             self.table.show_states(snapshot.region_states, None if current is None else current.id)
@@ -101,14 +103,25 @@ class DecisionPanel(QWidget):
         self.buttons["undo"].setEnabled(session.can_undo)
         self.buttons["redo"].setEnabled(session.can_redo)
 
+    def _warn(self) -> None:
+        """Warn where most flips go against the model's own prediction."""
+        session = self._controller.session
+        assert session is not None
+        # Of the rules only the published one proposes such flips.
+        share = session.agreeing_fraction() if session.options.rule == "uncertainty" else None
+        self.guard.setVisible(share is not None and share > AGREEING)
+        if share is not None:
+            self.guard.setText(
+                f"Careful: the model itself predicts the given label for {share:.0%} of these "
+                "voxels. Rule gated leaves them out."
+            )
+
     def update_view(self) -> None:
         """Show which labels are visible."""
         layers = self._controller.layers
         if layers is None:
             return
         self.views[layers.view].setChecked(True)
-        with QSignalBlocker(self.uncertainty):
-            self.uncertainty.setChecked(layers.uncertainty.visible)
 
     def _rest_menu(self, actions: Mapping[str, Action]) -> QMenu:
         menu = QMenu(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from napari.layers import Image, Labels
@@ -69,7 +68,13 @@ class ReviewDock(QScrollArea):
             self.controller, self.commands, actions["previous_case"], actions["next_case"]
         )
         self.estimate = EstimatePanel()
-        self.rule = RulePanel(self.controller, self.commands, actions["lower"], actions["higher"])
+        self.rule = RulePanel(
+            self.controller,
+            self.commands,
+            actions["lower"],
+            actions["higher"],
+            actions["uncertainty"],
+        )
         self.decisions = DecisionPanel(self.controller, self.commands, actions)
         self.save = SavePanel(self.controller, actions["save"])
         self.status = QLabel()
@@ -171,10 +176,13 @@ class ReviewDock(QScrollArea):
         self.estimating.running_changed.connect(self._show_source)
         app = QApplication.instance()
         assert app is not None
-        app.aboutToQuit.connect(self.close_dock)
-        # Not a method: when Qt destroys the widget, its own slots are not called any more.
-        closers = self._closers
-        self.destroyed.connect(lambda: _run_once(closers))
+        # With the window going, all that is left to do is to stop threads and to close the journal.
+        # No methods: when Qt destroys the widget, its own slots are not called any more.
+        closers, last = self._closers, [self.estimating.close, controller.abandon]
+        closers.append(last.clear)
+        last.insert(0, closers.clear)
+        for end in (app.aboutToQuit, self.destroyed):
+            end.connect(lambda: _run_once(last))
 
     def _show_session(self) -> None:
         is_open = self.controller.session is not None
@@ -232,9 +240,7 @@ class ReviewDock(QScrollArea):
 
 def _run_once(closers: list[Callable[[], None]]) -> None:
     while closers:
-        # When Qt itself ends first, timers and widgets are gone before this.
-        with suppress(RuntimeError):
-            closers.pop(0)()
+        closers.pop(0)()
 
 
 def open_review(

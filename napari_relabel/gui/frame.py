@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari.layers import Layer
 
 from napari_relabel.io.volume import Geometry
+from napari_relabel.review.session import ReviewSession
 
 Box = tuple[slice, ...]
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -112,6 +113,12 @@ def frame_of(geometry: Geometry, ndim: int, *, turn: bool = True) -> Frame:
         "units": ("millimeter" if known else "pixel",) * ndim,
     }
     return Frame(axes, reverse, transform)
+
+
+def frame_of_case(session: ReviewSession) -> Frame:
+    """Placement of the open case: from its file, or as the layer lay that it was made from."""
+    from_layer = bool(session.folder.record(session.case_id).note)
+    return frame_of(session.labels.geometry, session.given.ndim, turn=not from_layer)
 
 
 def frame_of_layer(layer: Layer, axes: tuple[int, ...], reverse: tuple[bool, ...]) -> Frame:

@@ -224,7 +224,7 @@ class ProposalsTable(QTableView):
         rows.setDefaultSectionSize(22)
         header.setHighlightSections(False)
         header.setMinimumSectionSize(24)
-        for column, width in enumerate((32, 0, 58, 46, 52, 66)):
+        for column, width in enumerate((28, 0, 58, 44, 48, 62)):
             if width:
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
                 self.setColumnWidth(column, width)

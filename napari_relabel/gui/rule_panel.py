@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QStandardItemModel
-from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 from superqt import QDoubleSlider
 
 from napari_relabel.core.estimate import kind_title
@@ -34,6 +34,7 @@ class RulePanel(QWidget):
         commands: ReviewCommands,
         lower: Action,
         higher: Action,
+        uncertainty: Action,
     ) -> None:
         super().__init__()
         self._controller = controller
@@ -66,9 +67,12 @@ class RulePanel(QWidget):
         layout.addLayout(
             row(QLabel("rule"), self.rule, QLabel("of"), self.kind, stretch=(0, 1, 0, 1))
         )
-        self.guard = QLabel()
-        self.guard.setWordWrap(True)
-        layout.addLayout(row(self.guard, QLabel("min size"), self.min_size, stretch=(1, 0, 0)))
+        self.uncertainty = QCheckBox("show uncertainty")
+        self.uncertainty.setToolTip(uncertainty.tooltip)
+        self.uncertainty.clicked.connect(lambda: uncertainty.run())
+        layout.addLayout(
+            row(self.uncertainty, QLabel("min size"), self.min_size, stretch=(1, 0, 0))
+        )
         self.histogram.delta_dragged.connect(commands.set_delta)
         self.slider.valueChanged.connect(commands.set_delta)
         self.value.valueChanged.connect(commands.set_delta)
@@ -76,6 +80,8 @@ class RulePanel(QWidget):
         self.rule.activated.connect(lambda i: commands.set_options(rule=self.rule.itemData(i)))
         self.kind.activated.connect(lambda i: commands.set_options(kind=self.kind.itemData(i)))
         controller.refreshed.connect(self.update_rule)
+        controller.view_changed.connect(self.update_uncertainty)
+        controller.case_changed.connect(self.update_uncertainty)
         controller.viewer.events.theme.connect(self._theme)
         self._theme()
 
@@ -107,6 +113,13 @@ class RulePanel(QWidget):
         self.min_size.setValue(session.min_size)
         self._update_choices()
         del blockers
+
+    def update_uncertainty(self) -> None:
+        """Show whether the uncertainty is visible."""
+        layers = self._controller.layers
+        if layers is not None:
+            with QSignalBlocker(self.uncertainty):
+                self.uncertainty.setChecked(layers.uncertainty.visible)
 
     def _update_choices(self) -> None:
         session = self._controller.session

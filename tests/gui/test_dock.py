@@ -120,7 +120,7 @@ def test_every_other_key(
     seen = layers.uncertainty.visible
     press(qtbot, window, Qt.Key.Key_H, SHIFT)
     assert layers.uncertainty.visible != seen
-    assert dock.decisions.uncertainty.isChecked() != seen
+    assert dock.rule.uncertainty.isChecked() != seen
     press(qtbot, window, Qt.Key.Key_Period)
     assert session.case_id == "case1"
     press(qtbot, window, Qt.Key.Key_Comma)
@@ -355,6 +355,44 @@ def test_another_reviewer_starts_from_the_given_labels(
     assert session.reviewer == "berta"
     np.testing.assert_array_equal(session.corrected, session.given)
     assert len(list(pictures.journals.glob("*.sqlite"))) == 2
+
+
+def test_flips_against_the_models_own_prediction_are_warned_of(
+    open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    session = session_of(dock)
+    dock.commands.set_options(rule="uncertainty")
+    dock.commands.set_delta(0.05)
+    settle(dock)
+    assert session.estimate is not None
+    flipped = session.estimate.uncertainty("total") > np.float32(0.05)
+    share = (session.estimate.prediction == session.given)[flipped].mean()
+    assert share > 0.5
+    assert dock.decisions.guard.isVisibleTo(dock)
+    assert f"{share:.0%}" in dock.decisions.guard.text()
+    dock.commands.set_options(rule="gated")
+    settle(dock)
+    assert not dock.decisions.guard.isVisibleTo(dock)
+
+
+def test_the_review_moves_and_goes_on(
+    open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    dock = open_dock(pictures)
+    dock.commands.accept()
+    corrected = session_of(dock).corrected.copy()
+    target = tmp_path / "another place"
+    dock.case.move_wanted.emit(str(target))
+    settle(dock)
+    session = session_of(dock)
+    assert session.folder.path == target
+    assert not pictures.path.exists()
+    np.testing.assert_array_equal(session.corrected, corrected)
+    assert str(target) in dock.case.place.toolTip()
+    dock.case.move_wanted.emit(str(tmp_path))
+    assert "not empty" in dock.status.text()
+    assert session_of(dock).folder.path == target
 
 
 def test_layers_are_made_once_and_come_back_when_removed(

@@ -15,11 +15,13 @@ import pytest
 from conftest import settle
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QApplication
 
 from napari_relabel.gui.dock import open_review
 from napari_relabel.models import api
 from napari_relabel.models.options import Progress
 from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.session import ReviewSession
 
 
 def test_closing_the_dock_leaves_nothing_behind(
@@ -60,3 +62,19 @@ def test_closing_the_dock_stops_the_model(
     viewer.window.remove_dock_widget(dock)
     assert not dock.estimating.running
     assert QThreadPool.globalInstance().activeThreadCount() == 0
+
+
+def test_when_the_window_goes_the_journal_is_closed_and_threads_end(
+    viewer: napari.Viewer, pictures: ReviewFolder, qtbot: QtBot
+) -> None:
+    dock = open_review(viewer, pictures, reviewer="anna")
+    settle(dock)
+    dock.commands.accept()
+    controller = dock.controller
+    pool = controller._background._pool
+    QApplication.instance().aboutToQuit.emit()
+    assert controller.session is None
+    assert pool._shutdown
+    again = ReviewSession(pictures.path, reviewer="anna")
+    assert again.snapshot.accepted_voxels > 0
+    again.close()
