@@ -112,7 +112,7 @@ class ReviewController(QObject):
             If the folder or one of its files cannot be used; the open session stays, then.
         """
         session = ReviewSession(folder, reviewer=reviewer, case_id=case_id, defer_regions=True)
-        self._let_go()
+        self.release()
         self.session = session
         self.memory = dict(session.view.get("memory", {}))
         self.frames = frames or frame_of_case
@@ -123,17 +123,16 @@ class ReviewController(QObject):
 
     def close_session(self) -> None:
         """Let go of the session and take its layers off the viewer."""
-        had_session = self.session is not None
-        self._let_go()
+        self.release()
         layers, self.layers = self.layers, None
         if layers is not None:
             layers.close()
         for timer in (self._refresh_timer, self._settle_timer, self._view_timer):
             timer.stop()
-        if had_session:
-            self.session_changed.emit()
+        self.session_changed.emit()
 
-    def _let_go(self) -> None:
+    def release(self) -> None:
+        """Let go of the session, but keep the layers for the next one."""
         session, self.session = self.session, None
         self._boxes.clear()
         if session is not None:
@@ -166,7 +165,7 @@ class ReviewController(QObject):
         if not self._closed:
             self._closed = True
             self._background.close()
-            self._let_go()
+            self.release()
 
     def on_new_layers(self, callback: Callable[[LayerSet], None]) -> None:
         """Have `callback` called with every new set of layers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from napari.layers import Image, Labels
@@ -200,12 +201,12 @@ class ReviewDock(QScrollArea):
         if session is None:
             return
         folder, reviewer, frames = session.folder, session.reviewer, self.controller.frames
-        self.controller.close_session()
+        self.controller.release()
         moved: list[ReviewFolder] = []
-        self.controller.attempt(lambda: moved.append(move_review(folder, target)))
-        self.controller.attempt(
-            lambda: self.controller.open(*moved or [folder], reviewer=reviewer, frames=frames)
-        )
+        self.controller.attempt(lambda: moved.append(move_review(folder, target)), slow=True)
+        again = partial(self.controller.open, *moved or [folder], reviewer=reviewer, frames=frames)
+        if not self.controller.attempt(again, slow=True):
+            self.controller.close_session()
 
     def _change_reviewer(self, name: str) -> None:
         session = self.controller.session

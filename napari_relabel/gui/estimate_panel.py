@@ -84,7 +84,7 @@ class EstimatePanel(QWidget):
         self.samples = QuietSpinBox(2, 1000, 20)
         self.samples.setFixedWidth(84)
         self.samples.setToolTip("N, the number of samples: more are slower and less noisy")
-        self.run = button("Estimate", "Run the model on this case\nKey: none, click to start")
+        self.run = button("Estimate", "Run the model on this case")
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.stop = button("Cancel", "Stop after the sample that is being computed")

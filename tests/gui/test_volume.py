@@ -55,6 +55,25 @@ def test_a_volume_is_shown_axially_in_mm_and_reviewed_in_the_order_of_the_file(
     assert f"{session.snapshot.volume_ml:.2f} ml" in dock.decisions.counts.text()
 
 
+def test_proposals_can_be_decided_in_3d_too(
+    window: napari.Viewer, open_dock: OpenDock, volume: ReviewFolder
+) -> None:
+    dock = open_dock(volume)
+    session, layers = parts(dock)
+    window.dims.ndisplay = 3
+    settle(dock)
+    region = session.current
+    dock.commands.accept()
+    settle(dock)
+    assert session.snapshot.accepted_voxels == region.voxels
+    following = layers.frame.voxel(session.current.anchor, session.given.shape)
+    center = np.asarray(window.scene.camera.center)
+    assert np.abs(center - np.asarray(layers.given.data_to_world(following))).max() < 12
+    window.dims.ndisplay = 2
+    settle(dock)
+    np.testing.assert_array_equal(layers.corrected.data, layers.frame.view(session.corrected))
+
+
 def test_the_rest_of_a_slice_is_that_of_the_slice_on_screen(
     window: napari.Viewer, open_dock: OpenDock, volume: ReviewFolder
 ) -> None:
