@@ -19,8 +19,9 @@ CURRENT = "#F0E442"
 GIVEN = "#00E5FF"
 CORRECTED = "#7CFC8A"
 
-#: Classes 1, 2, ... of label maps with more than one structure; reused in a cycle.
-CLASSES = ("#00E5FF", "#E69F00", "#CC79A7", "#7CFC8A", "#F0E442", "#D55E00", "#56B4E9")
+#: Classes 1, 2, ... of label maps with more than one structure, apart from the colours of open
+#: proposals as long as they last; reused in a cycle.
+CLASSES = ("#00E5FF", "#7CFC8A", "#CC79A7", "#F0E442", "#B39DDB", "#FFFFFF", "#E69F00")
 
 
 Colors = dict[int | None, npt.NDArray[np.float32]]
@@ -50,7 +51,7 @@ FLIP_STATES = (
     FlipState(10, "current, label added", "#FFB200", 0.6),
     FlipState(11, "current, label removed", "#5CC8FF", 0.6),
     FlipState(12, "current, other class", "#FF7A1A", 0.6),
-    FlipState(13, "corners of the current proposal", CURRENT, 1.0),
+    FlipState(13, "corners of the current proposal", CURRENT, 0.8),
 )
 OPEN_CODE, ACCEPTED_CODE = 1, 4
 REJECTED_CODE, EDITED_CODE, LOCKED_CODE, CURRENT_CODE, CORNER_CODE = 7, 8, 9, 10, 13

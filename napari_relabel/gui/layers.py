@@ -21,6 +21,9 @@ _VISIBLE: dict[View, tuple[bool, bool, bool]] = {
     "difference": (True, True, True),
 }
 
+#: Grids with fewer voxels than this along every axis are coarse on the canvas.
+COARSE = 96
+
 
 class LayerSet:
     """Image, uncertainty, proposed flips, given and corrected labels in a viewer.
@@ -108,7 +111,10 @@ class LayerSet:
         self.given.colormap = colors.label_colormap(n_classes, colors.GIVEN)
         self.corrected.colormap = colors.label_colormap(n_classes, colors.CORRECTED)
         width = max(1, round(max(session.given.shape) / 600))
-        self.given.contour = self.corrected.contour = width
+        # On a coarse grid a line hides what it runs through.
+        opacity = 0.9 if max(session.given.shape) > COARSE else 0.5
+        for layer in (self.given, self.corrected):
+            layer.contour, layer.opacity = width, opacity
         self.show_estimate(session)
         self.set_view(self._view)
 

@@ -30,6 +30,8 @@ _TIPS = (
     "Slices it spans along the axis of the slider",
     "What became of it; the current one is framed on the canvas",
 )
+#: Letters of two class names that fit beside each other; longer ones are in the tooltip.
+ROOM_FOR_NAMES = 8
 _STATES = {
     RegionState.OPEN: "open",
     RegionState.ACCEPTED: "accepted",
@@ -163,7 +165,10 @@ class ProposalsModel(QAbstractTableModel):
         if column == "#":
             return str(region.id)
         if column == "change":
-            return f"{self._name(region.source)} → {self._name(region.target)}"
+            names = [self._name(region.source), self._name(region.target)]
+            if sum(map(len, names)) > ROOM_FOR_NAMES:
+                names = [str(region.source), str(region.target)]
+            return " → ".join(names)
         if column == "voxels":
             return f"{region.voxels:,}"
         if column == "score":

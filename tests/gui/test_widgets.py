@@ -52,8 +52,8 @@ def texts(table: ProposalsTable, row: int) -> list[str]:
 
 
 def test_the_table_shows_rank_transition_size_score_slices_and_state(table: ProposalsTable) -> None:
-    assert texts(table, 0) == ["1", "background → lesion", "48", "0.200", "1-3", "current"]
-    assert texts(table, 1) == ["2", "lesion → background", "4", "0.150", "2", "open"]
+    assert texts(table, 0) == ["1", "0 → 1", "48", "0.200", "1-3", "current"]
+    assert texts(table, 1) == ["2", "1 → 0", "4", "0.150", "2", "open"]
     model, change = table.proposals, COLUMNS.index("change")
     role = Qt.ItemDataRole.DecorationRole
     assert model.data(model.index(0, change), role).name().upper() == ADDED
@@ -63,7 +63,7 @@ def test_the_table_shows_rank_transition_size_score_slices_and_state(table: Prop
     ink = model.data(model.index(0, 0), Qt.ItemDataRole.ForegroundRole)
     assert ink.name().upper() == ACCEPTED
     tip = model.data(model.index(0, 0), Qt.ItemDataRole.ToolTipRole)
-    assert "0.144 ml" in tip
+    assert "0.144 ml from background to lesion" in tip
 
 
 def test_arrows_choose_and_letters_go_on_to_the_viewer(table: ProposalsTable, qtbot: QtBot) -> None:
@@ -91,6 +91,8 @@ def test_a_new_table_of_regions_is_not_mixed_up_with_the_last(table: ProposalsTa
     assert texts(table, 0)[2] == "1"
     assert isinstance(table.proposals.region(0), Region)
     assert table.isColumnHidden(COLUMNS.index("slice"))
+    table.show_regions(regions, names={0: "-", 1: "heart"}, slice_axis=None, score_name="U")
+    assert texts(table, 0)[1] == "- → heart"
 
 
 @pytest.fixture
