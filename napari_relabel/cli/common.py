@@ -60,6 +60,8 @@ def plain_errors(verb: Callable[P, None]) -> Callable[P, None]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             verb(*args, **kwargs)
+        except typer.Exit:  # a RuntimeError too, but no error to report
+            raise
         except ModuleNotFoundError as error:
             if error.name not in ("torch", "monai", "safetensors"):
                 raise

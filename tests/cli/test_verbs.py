@@ -95,7 +95,9 @@ def test_from_given_maps_to_verified_masks(dataset: Path, tmp_path: Path) -> Non
         assert json.loads((out / f"{name}.json").read_text())["reviewer"] == "auto"
     assert "2 of 2 exports the same" in call("replay", review, "--verify").stdout
     (out / "a.nii.gz").write_bytes((dataset / "masks" / "a.nii.gz").read_bytes())
-    assert "differs" in call("replay", review, "--verify", code=1).stdout
+    differs = call("replay", review, "--verify", code=1)
+    assert "differs" in differs.stdout
+    assert differs.stderr == ""
     call("export", review, "--out", out)
     scores = json.loads(call("evaluate", out, dataset / "clean", "--json").stdout)
     assert scores["mean"]["dice"] == 1.0
@@ -158,6 +160,7 @@ def test_errors_are_one_line_that_names_the_file(
     monkeypatch.chdir(tmp_path)
     result = call(*arguments, code=1)
     assert word in result.stderr
+    assert result.stderr.count("Error:") == 1
     assert "Traceback" not in result.output
     assert result.stdout == ""
 
