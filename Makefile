@@ -4,9 +4,8 @@ PYTHON ?= python3
 TORCH ?= cpu
 OUT ?= demo-output
 BIN = .venv/bin
-DATA ?=
 
-.PHONY: demo test lint unit bench docs clean
+.PHONY: demo test lint unit docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -26,10 +25,6 @@ lint:
 unit:
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
 	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/pytest -n 2 --dist loadfile
-
-bench:
-	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
-	$(BIN)/python benchmarks/train_reference.py --help
 
 docs:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)

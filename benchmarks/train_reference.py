@@ -19,15 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 import torch
 
+from napari_relabel.core.progress import finish
 from napari_relabel.core.synthetic import ct_case
 from napari_relabel.io.atomic import atomic_path, write_json
 from napari_relabel.io.dataset import Dataset, open_dataset
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
 from napari_relabel.training.augment import AugmentOptions
-from napari_relabel.training.loop import TrainResult, train
+from napari_relabel.training.loop import TrainProgress, TrainResult, train
 from napari_relabel.training.options import TrainOptions
 
 #: Training cases of ISIC 2017 that the bundled model never sees, for figures and examples.
@@ -96,12 +96,9 @@ def synthetic_ct(folder: Path) -> tuple[Dataset, TrainOptions, dict[str, object]
         name = f"seed{seed}.nii.gz"
         if not (folder / "labelsTr" / name).exists():
             case = ct_case(seed)
-            assert case.voxel_mm is not None
-            x, y, z = case.voxel_mm
-            affine = np.diag([-x, -y, z, 1.0])  # Axes run to the left, back and head.
             for part, array in (("imagesTr", case.image), ("labelsTr", case.truth)):
                 with atomic_path(folder / part / name) as temporary:
-                    nib.save(nib.Nifti1Image(array, affine), temporary)
+                    nib.save(nib.Nifti1Image(array, case.affine), temporary)
     dataset = open_dataset(folder)
     cases = tuple(
         replace(case, split="val" if index < SYNTHETIC_VALIDATION else "train")
@@ -127,17 +124,13 @@ RUNS = {"skin": skin, "liver": liver, "synthetic-ct": synthetic_ct}
 def run(name: str, data: Path, out: Path) -> TrainResult:
     dataset, options, extra = RUNS[name](data)
     start = time.perf_counter()
-    steps = train(dataset, options, out)
-    shown = ""
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            result: TrainResult = stop.value
-            break
-        if progress.message.endswith("finished") and progress.message != shown:
-            shown = progress.message
-            print(f"{shown}: {progress.dice}, {time.perf_counter() - start:.0f} s", flush=True)
+
+    def see(progress: TrainProgress) -> None:
+        if progress.message.endswith("finished"):
+            seconds = time.perf_counter() - start
+            print(f"{progress.message}: {progress.dice}, {seconds:.0f} s", flush=True)
+
+    result = finish(train(dataset, options, out), see)
     dice = {case: values[0] for case, values in result.validation.items()}
     write_json(
         out.parent / f"{out.name}.json",

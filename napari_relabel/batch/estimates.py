@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from napari_relabel.core.estimate import Estimate, Method
+from napari_relabel.core.estimate import Method
+from napari_relabel.core.progress import Progress, relay
 from napari_relabel.io.dataset import CasePaths, Dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.maps import common_maximum, given_estimate, read_map
 from napari_relabel.io.volume import read_image, read_labels
-from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.folder import ReviewFolder, is_review
 from napari_relabel.review.records import NewCase
 
 if TYPE_CHECKING:
     from napari_relabel.models.api import SamplingMethod
-
-
-class BatchProgress(NamedTuple):
-    """Where a batch is: `done` of `total` steps, and what it is doing."""
-
-    done: int
-    total: int
-    message: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ def estimate_dataset(
     method: Method = "mcdo",
     n_samples: int = 20,
     seed: int = 0,
-) -> Generator[BatchProgress, None, BatchResult]:
+) -> Generator[Progress, None, BatchResult]:
     """Estimate the uncertainty of every case of a data set into a REVIEW folder.
 
     Parameters
@@ -75,7 +68,7 @@ def estimate_dataset(
 
     Yields
     ------
-    BatchProgress
+    Progress
         After every case and every sample.
 
     Returns
@@ -104,11 +97,11 @@ def estimate_dataset(
         else:
             try:
                 for message in load.steps(case, folder):
-                    yield BatchProgress(index, total, f"{case.id} {message}")
+                    yield Progress(index, total, f"{case.id} {message}")
                 estimated.append(case.id)
             except (ValueError, OSError, MemoryError) as error:
                 failed[case.id] = str(error)
-        yield BatchProgress(index + 1, total, case.id)
+        yield Progress(index + 1, total, case.id)
     return BatchResult(tuple(estimated), tuple(skipped), failed)
 
 
@@ -136,7 +129,7 @@ class _Given:
             estimate = given_estimate(volume, labels, maximum=self._maximum)
         else:
             raise InputError(f"case {case.id} names no uncertainty or probability map")
-        _store(folder, case.id, estimate)
+        folder.set_estimate(case.id, estimate)
 
 
 class _Model:
@@ -166,22 +159,8 @@ class _Model:
             voxel_mm=image.geometry.voxel_mm,
             case_id=case.id,
         )
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                _store(folder, case.id, stop.value)
-                return
-            yield f"{step.done}/{step.total}"
-
-
-def _store(folder: ReviewFolder, case_id: str, estimate: Estimate) -> None:
-    if estimate.n_classes != len(folder.values):
-        raise InputError(
-            f"the model knows {estimate.n_classes} classes, the masks have {len(folder.values)} "
-            f"label values {folder.values}: use a model that was trained for these labels"
-        )
-    folder.set_estimate(case_id, estimate)
+        estimate = yield from relay(steps, lambda step: f"{step.done}/{step.total}")
+        folder.set_estimate(case.id, estimate)
 
 
 def _folder(dataset: Dataset, review: Path) -> ReviewFolder:
@@ -190,7 +169,7 @@ def _folder(dataset: Dataset, review: Path) -> ReviewFolder:
         for c in dataset.cases
         if c.labels is not None
     ]
-    if not (review / "review.json").exists():
+    if not is_review(review):
         return ReviewFolder.create(review, cases, class_names=dict(dataset.class_names))
     folder = ReviewFolder.open(review)
     known = {case.id for case in folder.cases}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.maps import Holds, given_estimate, read_map
-from napari_relabel.io.volume import check_pair, read_image, read_labels
-from napari_relabel.review.folder import ReviewFolder, default_review_root
+from napari_relabel.io.suffixes import bare_name
+from napari_relabel.io.volume import read_labels
+from napari_relabel.review.folder import ReviewFolder, default_review_root, is_review
 from napari_relabel.review.records import NewCase
 
 
@@ -44,13 +45,12 @@ def review_of_files(
     if uncertainty is not None and probability is not None:
         raise InputError("give an uncertainty map or a probability map, not both")
     pair = f"{image.resolve()}\n{labels.resolve()}"
-    name = f"{labels.name.split('.')[0]}-{hashlib.sha256(pair.encode()).hexdigest()[:8]}"
+    name = f"{bare_name(labels)}-{hashlib.sha256(pair.encode()).hexdigest()[:8]}"
     path = default_review_root() / name
-    if (path / "review.json").exists():
+    if is_review(path):
         folder = ReviewFolder.open(path)
     else:
-        check_pair(read_image(image), read_labels(labels))
-        case = NewCase(id=labels.name.split(".")[0], labels=labels, image=image)
+        case = NewCase(id=bare_name(labels), labels=labels, image=image)
         folder = ReviewFolder.create(path, [case])
     made_elsewhere = uncertainty or probability
     if made_elsewhere is not None:

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable, Generator
 from enum import StrEnum
 from functools import wraps
-from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
+
+from napari_relabel.core.progress import Step, finish
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,22 +37,6 @@ class KindChoice(StrEnum):
     predictive_entropy = "predictive_entropy"
     expected_entropy = "expected_entropy"
     mutual_information = "mutual_information"
-
-
-class Step(Protocol):
-    """A progress report of long work."""
-
-    @property
-    def done(self) -> int:
-        """Steps finished."""
-
-    @property
-    def total(self) -> int:
-        """Steps in all."""
-
-    @property
-    def message(self) -> str:
-        """What is being done."""
 
 
 def plain_errors(verb: Callable[P, None]) -> Callable[P, None]:
@@ -97,12 +83,10 @@ def follow(steps: Generator[Step, None, T], title: str) -> T:
     from tqdm import tqdm
 
     with tqdm(desc=title, disable=not sys.stderr.isatty(), leave=False) as bar:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+
+        def see(step: Step) -> None:
             bar.total = step.total
             bar.n = step.done
             bar.set_postfix_str(step.message, refresh=True)
+
+        return finish(steps, see)

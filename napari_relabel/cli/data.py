@@ -113,21 +113,17 @@ def _mask_files(masks: Path) -> list[Path]:
 
 def _pairs(masks: Path, reference: Path) -> dict[str, tuple[Path, Path]]:
     from napari_relabel.io.errors import InputError
+    from napari_relabel.io.suffixes import bare_name
 
     files = _mask_files(masks)
     if masks.is_file():
         if not reference.is_file():
             raise InputError(f"{reference} is not a file, but {masks} is: compare like with like")
         return {masks.name: (masks, reference)}
-    others = {_stem(p): p for p in _mask_files(reference)}
-    pairs = {_stem(p): (p, others[_stem(p)]) for p in files if _stem(p) in others}
-    missing = [p.name for p in files if _stem(p) not in others]
+    others = {bare_name(p): p for p in _mask_files(reference)}
+    pairs = {bare_name(p): (p, others[bare_name(p)]) for p in files if bare_name(p) in others}
+    missing = [p.name for p in files if bare_name(p) not in others]
     if missing:
         shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
         raise InputError(f"{reference} has no reference for {len(missing)} masks: {shown}")
     return pairs
-
-
-def _stem(path: Path) -> str:
-    name = path.name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else path.stem

@@ -76,9 +76,11 @@ def _without_window(sets: list[SampleSet], out: Path, *, as_json: bool) -> None:
         folder = ReviewFolder.open(out / f"review-{sample.name}")
         # Three vertices leave out more than a fifth of a picture with a large lesion.
         decide(folder, RuleOptions(rule="confident"), max_fraction=0.5)
-        export_review(folder, corrected / sample.name)
-        draw_cases(folder, sample, corrected / sample.name, out / "pictures" / f"{sample.name}.png")
-        rows |= before_and_after(sample, corrected / sample.name)
+        exported = corrected / sample.name
+        export_review(folder, exported)
+        scores = before_and_after(sample, exported)
+        draw_cases(folder, sample, exported, scores, out / "pictures" / f"{sample.name}.png")
+        rows |= scores
     lines = [f"{'case':10} {'Dice given':>10} {'corrected':>10}   (to the known truth)"]
     lines += [f"{k:10} {v['given']:10.3f} {v['corrected']:10.3f}" for k, v in rows.items()]
     lines += [

@@ -41,7 +41,13 @@ def before_and_after(sample: SampleSet, corrected: Path) -> dict[str, Mapping[st
     return rows
 
 
-def draw_cases(folder: ReviewFolder, sample: SampleSet, corrected: Path, picture: Path) -> None:
+def draw_cases(
+    folder: ReviewFolder,
+    sample: SampleSet,
+    corrected: Path,
+    scores: Mapping[str, Mapping[str, float]],
+    picture: Path,
+) -> None:
     """Draw one row per case: image, given and true outline, uncertainty, flips, corrected outline.
 
     Parameters
@@ -52,11 +58,12 @@ def draw_cases(folder: ReviewFolder, sample: SampleSet, corrected: Path, picture
         The cases.
     corrected : Path
         Folder of the exported masks.
+    scores : mapping of str to mapping
+        What `before_and_after` found.
     picture : Path
         PNG to write. Of a volume the axial slice with most flips is drawn.
     """
     rows, titles = [], []
-    scores = before_and_after(sample, corrected)
     for case in sample.dataset.cases:
         assert case.labels is not None
         estimate = folder.load_estimate(case.id)

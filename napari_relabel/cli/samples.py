@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from napari_relabel.batch.estimates import BatchProgress
+from napari_relabel.core.progress import Progress
 from napari_relabel.core.synthetic import Noise, Synthetic, ct_case, dermoscopy_case
 from napari_relabel.io.atomic import atomic_path
 from napari_relabel.io.dataset import Dataset, open_dataset
@@ -35,7 +35,7 @@ class SampleSet:
     dataset: Dataset
 
 
-def write_sample_sets(root: Path) -> Generator[BatchProgress, None, list[SampleSet]]:
+def write_sample_sets(root: Path) -> Generator[Progress, None, list[SampleSet]]:
     """Write the generated skin pictures and the CT volume; files that are there are kept.
 
     Parameters
@@ -45,7 +45,7 @@ def write_sample_sets(root: Path) -> Generator[BatchProgress, None, list[SampleS
 
     Yields
     ------
-    BatchProgress
+    Progress
         After every case.
 
     Returns
@@ -61,7 +61,7 @@ def write_sample_sets(root: Path) -> Generator[BatchProgress, None, list[SampleS
             _picture(root / "skin/clean" / f"{name}.png", case.truth * np.uint8(255))
             _picture(root / "skin/masks" / f"{name}.png", case.noisy * np.uint8(255))
         done += 1
-        yield BatchProgress(done, total, name)
+        yield Progress(done, total, name)
     for name, (seed, noise) in CT.items():
         if not _there(root / "ct", f"{name}.nii.gz"):
             case = ct_case(seed, noise=noise)
@@ -69,7 +69,7 @@ def write_sample_sets(root: Path) -> Generator[BatchProgress, None, list[SampleS
             _volume(root / "ct/clean" / f"{name}.nii.gz", case, case.truth)
             _volume(root / "ct/masks" / f"{name}.nii.gz", case, case.noisy)
         done += 1
-        yield BatchProgress(done, total, name)
+        yield Progress(done, total, name)
     return [
         SampleSet("skin", "dermoscopy", open_dataset(root / "skin")),
         SampleSet("ct", "synthetic-ct", open_dataset(root / "ct")),
@@ -90,9 +90,7 @@ def _volume(
     path: Path, case: Synthetic, voxels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The generated axes run to the patient's left and back; NIfTI's to the right and front.
-    affine = np.diag([*(np.array([-1, -1, 1]) * np.asarray(case.voxel_mm)), 1.0])
-    image = nib.Nifti1Image(voxels, affine)
+    image = nib.Nifti1Image(voxels, case.affine)
     image.header.set_xyzt_units("mm")
     with atomic_path(path) as temporary:
         nib.save(image, temporary)

@@ -51,6 +51,18 @@ class Synthetic:
     name: str
     provenance: str
 
+    @property
+    def affine(self) -> npt.NDArray[np.float64] | None:
+        """Voxel to mm, (4, 4), RAS+ as in NIfTI; None for a picture.
+
+        The axes of a volume run to the patient's left, back and head, NIfTI's to the right, front
+        and head.
+        """
+        if self.voxel_mm is None:
+            return None
+        left, back, head = self.voxel_mm
+        return np.diag([-left, -back, head, 1.0])
+
 
 def dermoscopy_case(seed: int, size: int = 256, *, noise: Noise = ("polygon", 3)) -> Synthetic:
     """Picture of a pigmented skin lesion as a dermatoscope sees it.

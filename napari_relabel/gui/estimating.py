@@ -13,9 +13,10 @@ from napari.layers import Image
 from qtpy.QtCore import QObject
 
 from napari_relabel.core.estimate import Estimate, Method
+from napari_relabel.core.progress import Step
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.qt import Signal
-from napari_relabel.gui.workers import Step, Task
+from napari_relabel.gui.workers import Task
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.maps import Holds, MapVolume, given_estimate, read_map

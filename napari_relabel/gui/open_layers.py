@@ -16,7 +16,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.matching import Match, match_array
 from napari_relabel.io.volume import ImageVolume, LabelVolume, read_image, read_labels
 from napari_relabel.review.errors import ReviewError
-from napari_relabel.review.folder import ReviewFolder, default_review_root
+from napari_relabel.review.folder import ReviewFolder, default_review_root, is_review
 from napari_relabel.review.layers import write_layer_image
 from napari_relabel.review.records import NewCase, file_name
 
@@ -85,7 +85,7 @@ def review_of_layers(
         match = found[1]
     frame = frame_of_layer(labels, match.axes, match.flips)
     note = _note(labels, found[0].path if found else None)
-    if (where / "review.json").exists():
+    if is_review(where):
         return LayerReview(ReviewFolder.open(where), frame, f"{note} Going on where you left off.")
     folder = ReviewFolder.create(where)
     channel_axis = -1 if image is not None and image.rgb else None

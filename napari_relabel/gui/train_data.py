@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_relabel.core.progress import Progress
 from napari_relabel.gui.parts import SPACING, ElidedLabel, button
 from napari_relabel.gui.qt import Signal
 from napari_relabel.io.dataset import Dataset, open_dataset
@@ -70,15 +71,7 @@ class Found:
         return any(case.split == "val" for case in self.dataset.cases)
 
 
-class Looking(NamedTuple):
-    """Progress of `find`."""
-
-    done: int
-    total: int
-    message: str
-
-
-def find(path: Path, *, is_run: bool) -> Generator[Looking, None, Found]:
+def find(path: Path, *, is_run: bool) -> Generator[Progress, None, Found]:
     """Look at a data set, in a worker thread.
 
     Parameters
@@ -90,7 +83,7 @@ def find(path: Path, *, is_run: bool) -> Generator[Looking, None, Found]:
 
     Yields
     ------
-    Looking
+    Progress
         What is being done.
 
     Returns
@@ -102,7 +95,7 @@ def find(path: Path, *, is_run: bool) -> Generator[Looking, None, Found]:
     InputError
         If there is nothing to train on, or no run.
     """
-    yield Looking(0, 0, "loading PyTorch")
+    yield Progress(0, 0, "loading PyTorch")
     # Imported here, in the worker thread: it takes seconds.
     from napari_relabel.training.lookup import look_at_run
     from napari_relabel.training.options import options_for
@@ -115,14 +108,14 @@ def find(path: Path, *, is_run: bool) -> Generator[Looking, None, Found]:
             f"{path} was trained from a manifest in {run.dataset}: choose that manifest, and then "
             "this folder as output"
         )
-    yield Looking(0, 0, "reading the data set")
+    yield Progress(0, 0, "reading the data set")
     source = path if run is None else run.dataset
     dataset = open_dataset(source)
     masks = [case.labels for case in dataset.cases if case.labels is not None]
     values: set[int] = set()
     for mask in masks[:: -(-len(masks) // PROBES) or 1]:
         values |= set(read_labels(mask).values)
-        yield Looking(0, 0, "reading masks")
+        yield Progress(0, 0, "reading masks")
     options = options_for(dataset) if run is None else run.options
     found = Found(source, dataset, tuple(sorted(values)), options, run)
     if run is None and not found.marked and len(masks) >= ENOUGH_TO_VALIDATE:

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject
 
+from napari_relabel.core.progress import Step
 from napari_relabel.gui.qt import Signal
-
-
-class Step(Protocol):
-    """A progress report."""
-
-    @property
-    def done(self) -> int:
-        """Steps finished."""
-
-    @property
-    def total(self) -> int:
-        """Steps in all."""
-
-    @property
-    def message(self) -> str:
-        """What is being done."""
 
 
 class Task(QObject):

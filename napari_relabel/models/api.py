@@ -12,13 +12,14 @@ from torch import Tensor
 
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.moments import Moments
+from napari_relabel.core.progress import Progress, finish
 from napari_relabel.models.augment import plane_of_rotation
 from napari_relabel.models.foreign import ForeignModel, load_trusted, load_weights
 from napari_relabel.models.inputs import channels_first, check_fits
 from napari_relabel.models.loading import LoadedModel, bundled_models, load_model, load_models
 from napari_relabel.models.members import Member, ModelLike, combined_hash, members_of, unseen
 from napari_relabel.models.network import Network
-from napari_relabel.models.options import EstimateOptions, Progress, SamplingMethod
+from napari_relabel.models.options import EstimateOptions, SamplingMethod
 from napari_relabel.models.preprocess import Normalisation, prepare
 from napari_relabel.models.samplers import (
     AugmentationSampler,
@@ -118,12 +119,7 @@ def estimate(
         voxel_mm=voxel_mm,
         case_id=case_id,
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: Estimate = stop.value
-            return result
+    return finish(steps)
 
 
 def iter_estimate(

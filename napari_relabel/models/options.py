@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 SamplingMethod = Literal["mcdo", "ensemble", "tta"]
 
@@ -44,11 +44,3 @@ class EstimateOptions:
             raise ValueError(f"a spread needs at least 2 samples, not {self.n_samples}")
         if self.seed < 0:
             raise ValueError(f"a seed must not be negative, not {self.seed}")
-
-
-class Progress(NamedTuple):
-    """Where an estimate is: `done` of `total` samples, over all windows, and what is next."""
-
-    done: int
-    total: int
-    message: str

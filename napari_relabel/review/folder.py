@@ -39,6 +39,12 @@ __all__ = ["ReviewFolder", "default_review_root"]
 SCHEMA_VERSION = 1
 FILE_NAME = "review.json"
 
+
+def is_review(path: Path) -> bool:
+    """Whether a folder is a REVIEW folder."""
+    return (path / FILE_NAME).exists()
+
+
 #: The rule that a review opens with: whole disagreements, the surest first. ``"gated"`` at the
 #: poster's delta leaves out every voxel of which the model is sure, so that its proposals are rims.
 OPENING_RULE = RuleOptions(rule="confident")

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import Dataset
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
 from napari_relabel.models.threads import limit_threads
 from napari_relabel.training.cases import Cases, load_cases
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.runfolder import EpochMetrics, RunFolder
-from napari_relabel.training.trainer import Trainer
+from napari_relabel.training.trainer import Step, Trainer
 from napari_relabel.training.validation import CaseDice, mean_dice, validate
 
 
@@ -117,13 +118,9 @@ def train(
     limit_threads()
     folder = RunFolder(out, options)
     reading = load_cases(dataset, options)
-    while True:
-        try:
-            read, n_cases = next(reading)
-        except StopIteration as stop:
-            cases: Cases = stop.value
-            break
-        yield TrainProgress(0, 0, f"reading case {read} of {n_cases}")
+    cases = yield from relay(
+        reading, lambda read: TrainProgress(0, 0, f"reading case {read[0]} of {read[1]}")
+    )
     folder.start(dataset, cases)
     run = _Run(dataset, options, folder, cases)
     yield from run.epochs()
@@ -180,29 +177,26 @@ class _Run:
 
     def _teach(self) -> Generator[TrainProgress, None, float]:
         epoch = self.trainer.epoch + 1
-        steps = self.trainer.run_epoch()
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                return float(stop.value)
+
+        def show(step: Step) -> TrainProgress:
             message = f"epoch {epoch} of {self.options.epochs}, step {step.number} of {step.total}"
-            yield self._progress(epoch - 1, step.number, message, step.loss)
+            return self._progress(epoch - 1, step.number, message, step.loss)
+
+        return (yield from relay(self.trainer.run_epoch(), show))
 
     def _validate(self) -> Generator[TrainProgress, None, CaseDice]:
         found = validate(
             self.trainer.network, self.cases.validation, self.cases.label_values, self.options
         )
-        while True:
-            try:
-                done = next(found)
-            except StopIteration as stop:
-                dice: CaseDice = stop.value
-                return dice
-            message = f"epoch {self.trainer.epoch}, validation case {done}"
-            yield self._progress(
-                self.trainer.epoch, 0, f"{message} of {len(self.cases.validation)}"
+        epoch, total = self.trainer.epoch, len(self.cases.validation)
+        return (
+            yield from relay(
+                found,
+                lambda done: self._progress(
+                    epoch, 0, f"epoch {epoch}, validation case {done} of {total}"
+                ),
             )
+        )
 
     def _save(self, dice: CaseDice) -> None:
         metrics = self.history[-1]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from napari_relabel.core import noise
@@ -109,3 +111,12 @@ def test_another_process_draws_the_same_case():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_volume_has_the_place_of_its_axes_and_a_picture_none() -> None:
+    case = ct_case(0, shape=(24, 24, 24))
+    assert case.voxel_mm is not None
+    assert case.affine is not None
+    assert nib.aff2axcodes(case.affine) == ("L", "P", "S")
+    np.testing.assert_allclose(voxel_sizes(case.affine), case.voxel_mm)
+    assert dermoscopy_case(0, size=48).affine is None

@@ -17,9 +17,9 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 
+from napari_relabel.core.progress import Progress
 from napari_relabel.gui.dock import open_review
 from napari_relabel.models import api
-from napari_relabel.models.options import Progress
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.session import ReviewSession
 

@@ -13,12 +13,12 @@ from conftest import OpenDock, settle
 from gui_cases import estimate_with_doubts, squares
 from pytestqt.qtbot import QtBot
 
+from napari_relabel.core.progress import Progress
 from napari_relabel.gui import estimate_panel
 from napari_relabel.gui.dock import ReviewDock
 from napari_relabel.gui.estimate_panel import INSTALL, EstimatePanel
 from napari_relabel.models import api
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
-from napari_relabel.models.options import Progress
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 from napari_relabel.review.folder import ReviewFolder
 
