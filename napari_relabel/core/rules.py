@@ -49,9 +49,9 @@ class RuleOptions:
     max_epistemic : float
         Bound of ``"confident"`` on epistemic U, in units of its maximum, in [0, 1].
     thresholds : mapping of (a, b) to float, optional
-        t_b of ``"conditional"`` for the transition from a to b, in [0, 1]. Where a transition is
-        missing, confident learning's: the mean of p_mean[b] over the voxels labelled b
-        (Northcutt et al., JAIR 2021).
+        t_b of ``"conditional"`` for the transition from a to b, in [0, 1]; 1 is never. Where a
+        transition is missing, confident learning's: the mean of p_mean[b] over the voxels
+        labelled b (Northcutt et al., JAIR 2021).
     """
 
     rule: Rule = "gated"
@@ -221,7 +221,8 @@ def _conditional(labels: LabelArray, estimate: Estimate, options: RuleOptions) -
     n = estimate.n_classes
     threshold = np.full((n, n), np.inf, np.float32)
     for (a, b), t in transition_thresholds(labels, estimate, options.thresholds).items():
-        threshold[a, b] = t
+        # Resampled probabilities overshoot 1, and 1 means never.
+        threshold[a, b] = t if t < 1 else np.inf
     # Where no threshold is known the numerator is -inf, so any finite room will do.
     room = np.maximum(1 - np.where(np.isfinite(threshold), threshold, 0), np.float32(1e-6))
     target = labels.copy()
