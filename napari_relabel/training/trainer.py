@@ -17,6 +17,7 @@ from napari_relabel.core.arrays import LabelArray
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 from napari_relabel.training.augment import AugmentOptions
 from napari_relabel.training.cases import Cases
+from napari_relabel.training.dropout import use_training_dropout
 from napari_relabel.training.losses import make_loss
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.windows import epoch_batches, make_batch
@@ -71,6 +72,7 @@ class Trainer:
         )
         with _seeded(options.seed, 3):
             self.network = RelabelUNet(config)
+        use_training_dropout(self.network)
         self._layout = torch.channels_last if options.spatial_dims == 2 else torch.contiguous_format
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)

@@ -1,0 +1,68 @@
+"""Dropout for training on the CPU: that of torch with cheaper masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_relabel.models.dropout import MaskSource
+
+_LEVELS = 1 << 16
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class TrainingDropout(nn.Dropout):
+    """``nn.Dropout`` whose masks come from SFC64, seeded by torch's generator at every call.
+
+    ``torch.manual_seed`` therefore decides its masks as it does those of ``nn.Dropout``, but they
+    are others. Like that layer it has no state, and in evaluation mode it returns its input.
+
+    Parameters
+    ----------
+    p : float
+        Dropout probability in [0, 1), rounded to a multiple of 2**-16.
+
+    Notes
+    -----
+    ``nn.Dropout`` draws one Mersenne twister number per element on a single thread, which is a
+    quarter of a training step of `RelabelUNet` in bfloat16. `SampledDropout` is the same idea for
+    sampling, where there is no gradient and everything is float32.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__(p)
+        self._dropped = round(p * _LEVELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements of `x` and scale up the others.
+
+        Parameters
+        ----------
+        x : Tensor, any float dtype
+            On the CPU, dense in memory in any layout.
+
+        Returns
+        -------
+        Tensor
+            Like `x`. The scale 1 / (1 - p) is rounded to the dtype, as in ``nn.Dropout``.
+        """
+        if not self.training:
+            return x
+        source = MaskSource()
+        source.seed(int(torch.randint(1 << 62, ())))
+        kept = source.uint16(x.numel()) >= self._dropped
+        # Multiplying bit patterns by 0 or 1 gives a mask in the dtype of x, bfloat16 included,
+        # without numpy having to know that dtype or torch having to convert.
+        scale = torch.tensor(_LEVELS / (_LEVELS - self._dropped), dtype=x.dtype)
+        pattern = scale.view(_INTEGERS[x.element_size()]).numpy()
+        mask = torch.from_numpy(np.multiply(kept, pattern)).view(x.dtype)
+        return x * mask.as_strided(x.shape, x.stride())
+
+
+def use_training_dropout(network: nn.Module) -> None:
+    """Replace every ``nn.Dropout`` with p > 0 in `network` by a `TrainingDropout`, in place."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout) and child.p > 0:
+                setattr(module, name, TrainingDropout(child.p))
