@@ -145,7 +145,8 @@ def learn(cases: Iterable[Reviewed], *, folds: int = 5, seed: int = 0) -> Learnt
     reach = error * float(special.stdtrit(n - 1, 0.975))
     flipped = sum(o.flipped for o in outcomes)
     right = sum(o.right for o in outcomes)
-    sure = gain > max(error, SAME)
+    # Where one case alone gains the two are equal: that case doesn't speak for the others.
+    sure = gain > error + SAME
     choice = chooser.choose(range(n)) if sure else _NOTHING
     return Learnt(
         options=choice.options,
@@ -195,7 +196,7 @@ class _Chooser:
             more = found[1] - best
             # To be better than nothing is judged on cases held out, not here.
             doubt = 0.0 if choice.options is None else _standard_error(more)
-            if more.mean() > max(doubt, SAME):
+            if more.mean() > doubt + SAME:
                 choice, best = found
         return choice
 

@@ -258,7 +258,7 @@ def test_the_choice_and_its_cross_validation_are_those_of_trying_everything(seed
             means = table[:, train].mean(axis=1)
             found = table[np.flatnonzero(means > means.max() - 1e-9)[-1]]
             more = (found - best)[train]
-            if more.mean() > (1e-9 if none_yet else stats.sem(more)):
+            if more.mean() > 1e-9 + (0 if none_yet else stats.sem(more)):
                 best, none_yet = found, False
         return best
 
