@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ class TrainingCase:
         Shape of the image in its file.
     sha256 : tuple of str
         Hashes of the image file and of the label file.
+    clean : ndarray, shape working grid, uint8, optional
+        Clean labels, where the data set names some. Only those of trusted cases are learnt from;
+        all serve to measure.
     """
 
     paths: CasePaths
@@ -41,6 +44,7 @@ class TrainingCase:
     given: LabelArray
     grid: tuple[int, ...]
     sha256: tuple[str, str]
+    clean: LabelArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +174,12 @@ def load_cases(dataset: Dataset, options: TrainOptions) -> Generator[tuple[int, 
         )
         yield number, total
     known = _common_values(values, dataset)
-    remapped = [
-        TrainingCase(c.paths, c.image, _translate(c.given, own, known), c.grid, c.sha256)
-        for c, own in zip(loaded, values, strict=True)
+    translated = [
+        replace(case, given=_translate(case.given, own, known))
+        for case, own in zip(loaded, values, strict=True)
     ]
-    return Cases(tuple(remapped[: len(train)]), tuple(remapped[len(train) :]), known)
+    learning = [_with_clean(case, known, options.working) for case in translated[: len(train)]]
+    return Cases(tuple(learning), tuple(translated[len(train) :]), known)
 
 
 def majority(labels: LabelArray, shape: Sequence[int]) -> LabelArray:
@@ -198,6 +203,19 @@ def majority(labels: LabelArray, shape: Sequence[int]) -> LabelArray:
     cover: FloatArray = np.concatenate([resize((labels == k)[None], shape) for k in present])
     winner: LabelArray = present.astype(np.uint8)[cover.argmax(axis=0)]
     return winner
+
+
+def _with_clean(case: TrainingCase, values: tuple[int, ...], working: WorkingGrid) -> TrainingCase:
+    path = case.paths.clean
+    if path is None:
+        return case
+    labels = read_labels(path, values)
+    if labels.grid != case.grid:
+        raise InputError(
+            f"{path} has shape {labels.grid}, its image {case.paths.image} has {case.grid}: "
+            "name the clean mask of this image"
+        )
+    return replace(case, clean=majority(labels.indices, case.given.shape))
 
 
 def _read_pair(paths: CasePaths) -> tuple[ImageVolume, LabelVolume]:

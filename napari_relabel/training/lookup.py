@@ -11,6 +11,8 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.runfolder import FORMAT, SCHEMA, EpochMetrics
 
+_OPTIONAL = ("dice_given", "label_dice", "label_change", "uncertainty", "correcting_seconds")
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -113,6 +115,8 @@ def read_metrics(folder: Path | str) -> tuple[EpochMetrics, ...]:
                     dice_mean=_number(row["dice_mean"]),
                     dice_median=_number(row["dice_median"]),
                     seconds=float(row["seconds"]),
+                    # Runs of earlier versions have no columns of these names.
+                    **{name: _number(row.get(name) or "") for name in _OPTIONAL},
                 )
                 for row in csv.DictReader(file)
             )

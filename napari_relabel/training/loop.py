@@ -2,78 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
 
 from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import Dataset
-from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
 from napari_relabel.models.threads import limit_threads
-from napari_relabel.training.cases import Cases, load_cases
+from napari_relabel.training.cases import load_cases
 from napari_relabel.training.options import TrainOptions
-from napari_relabel.training.runfolder import EpochMetrics, RunFolder
-from napari_relabel.training.trainer import Step, Trainer
-from napari_relabel.training.validation import CaseDice, mean_dice, validate
+from napari_relabel.training.result import TrainProgress, TrainResult
+from napari_relabel.training.run import Run
+from napari_relabel.training.runfolder import RunFolder
 
-
-class TrainProgress(NamedTuple):
-    """How far a training run is.
-
-    `done` of `total` training steps over all epochs; `epoch` is the current one, from 1, and 0
-    while the data set is read. `loss` is that of the last step, `dice` the mean over the validation
-    cases after the last finished epoch; None where there is none yet.
-    """
-
-    done: int
-    total: int
-    message: str
-    epoch: int = 0
-    loss: float | None = None
-    dice: float | None = None
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a finished training run leaves behind.
-
-    Parameters
-    ----------
-    folder : Path
-        The RUN folder.
-    model : Path
-        The model that was kept.
-    kept_epoch : int
-        The epoch that it is from.
-    history : tuple of EpochMetrics
-        One per epoch.
-    validation : dict
-        Per validation case the Dice of each foreground class under the kept model, on the grid of
-        its file; 1 for a class that is neither predicted nor there.
-    """
-
-    folder: Path
-    model: Path
-    kept_epoch: int
-    history: tuple[EpochMetrics, ...]
-    validation: CaseDice
-
-    @property
-    def dice_mean(self) -> float | None:
-        """Validation Dice of the kept model, mean over the cases."""
-        return self.history[self.kept_epoch - 1].dice_mean
-
-
-@dataclass(frozen=True)
-class _Best:
-    epoch: int = 0
-    score: float = -math.inf
-    dice: CaseDice | None = None
+__all__ = ["TrainProgress", "TrainResult", "train"]
 
 
 def train(
@@ -122,119 +63,6 @@ def train(
         reading, lambda read: TrainProgress(0, 0, f"reading case {read[0]} of {read[1]}")
     )
     folder.start(dataset, cases)
-    run = _Run(dataset, options, folder, cases)
+    run = Run(dataset, options, folder, cases)
     yield from run.epochs()
     return run.result()
-
-
-class _Run:
-    def __init__(
-        self, dataset: Dataset, options: TrainOptions, folder: RunFolder, cases: Cases
-    ) -> None:
-        self.options = options
-        self.folder = folder
-        self.cases = cases
-        self.class_names = {
-            index: dataset.class_names[value]
-            for index, value in enumerate(cases.label_values)
-            if value in dataset.class_names
-        }
-        self.trainer = Trainer(cases, options)
-        self.history: list[EpochMetrics] = []
-        self.best = _Best()
-        state = folder.load_state()
-        if state is not None:
-            self.trainer.load_state_dict(state["trainer"])
-            self.history = [EpochMetrics(**metrics) for metrics in state["history"]]
-            self.best = _Best(**state["best"])
-
-    def epochs(self) -> Generator[TrainProgress, None, None]:
-        while self.trainer.epoch < self.options.epochs:
-            start = time.perf_counter()
-            loss = yield from self._teach()
-            dice = yield from self._validate()
-            scores = mean_dice(dice)
-            self.history.append(
-                EpochMetrics(
-                    epoch=self.trainer.epoch,
-                    loss=loss,
-                    dice_mean=float(scores.mean()) if scores.size else None,
-                    dice_median=float(np.median(scores)) if scores.size else None,
-                    seconds=round(time.perf_counter() - start, 3),
-                )
-            )
-            self._save(dice)
-            yield self._progress(self.trainer.epoch, 0, f"epoch {self.trainer.epoch} finished")
-
-    def result(self) -> TrainResult:
-        return TrainResult(
-            folder=self.folder.path,
-            model=self.folder.model_path,
-            kept_epoch=self.best.epoch,
-            history=tuple(self.history),
-            validation=self.best.dice or {},
-        )
-
-    def _teach(self) -> Generator[TrainProgress, None, float]:
-        epoch = self.trainer.epoch + 1
-
-        def show(step: Step) -> TrainProgress:
-            message = f"epoch {epoch} of {self.options.epochs}, step {step.number} of {step.total}"
-            return self._progress(epoch - 1, step.number, message, step.loss)
-
-        return (yield from relay(self.trainer.run_epoch(), show))
-
-    def _validate(self) -> Generator[TrainProgress, None, CaseDice]:
-        found = validate(
-            self.trainer.network, self.cases.validation, self.cases.label_values, self.options
-        )
-        epoch, total = self.trainer.epoch, len(self.cases.validation)
-        return (
-            yield from relay(
-                found,
-                lambda done: self._progress(
-                    epoch, 0, f"epoch {epoch}, validation case {done} of {total}"
-                ),
-            )
-        )
-
-    def _save(self, dice: CaseDice) -> None:
-        metrics = self.history[-1]
-        score = metrics.dice_mean
-        if self.options.keep == "last" or score is None or score > self.best.score:
-            self.best = _Best(metrics.epoch, -math.inf if score is None else score, dice)
-            save_checkpoint(self.folder.model_path, self._checkpoint(), self.trainer.network)
-            self.folder.write_validation(metrics.epoch, dice)
-        self.folder.write_metrics(self.history)
-        state: dict[str, Any] = {
-            "trainer": self.trainer.state_dict(),
-            "history": [asdict(m) for m in self.history],
-            "best": asdict(self.best),
-        }
-        self.folder.save_state(state)
-
-    def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(
-            config=self.trainer.network.config,
-            normalisation=self.options.normalisation,
-            working=self.options.working,
-            class_names=self.class_names,
-            label_values=self.cases.label_values,
-            training_cases=tuple(case.paths.id for case in self.cases.train),
-            loss=self.options.loss,
-            epochs=self.trainer.epoch,
-            seed=self.options.seed,
-        )
-
-    def _progress(
-        self, epochs_done: int, steps: int, message: str, loss: float | None = None
-    ) -> TrainProgress:
-        per_epoch = self.trainer.steps_per_epoch
-        return TrainProgress(
-            done=epochs_done * per_epoch + steps,
-            total=self.options.epochs * per_epoch,
-            message=message,
-            epoch=min(epochs_done + (steps > 0), self.options.epochs),
-            loss=loss,
-            dice=self.history[-1].dice_mean if self.history else None,
-        )

@@ -14,6 +14,12 @@ from napari_relabel.io.volume import ImageVolume, read_image
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
 from napari_relabel.models.unet import SMALLEST
 from napari_relabel.training.augment import AugmentOptions
+from napari_relabel.training.corrections import (
+    Correction,
+    Relabelling,
+    correction_from_json,
+    correction_to_json,
+)
 
 Loss = Literal["ce+dice", "ce", "dice"]
 Schedule = Literal["cosine", "constant"]
@@ -70,6 +76,8 @@ class TrainOptions:
         last. Without validation cases it is the last.
     seed : int
         Of initial weights, order, windows, augmentation and dropout; at least 0.
+    correction : Relabelling or Reweighting, optional
+        What is done about labels that may be wrong. None: they are taught as given.
 
     Raises
     ------
@@ -93,6 +101,7 @@ class TrainOptions:
     validation_fraction: float = 0.0
     keep: Keep = "best"
     seed: int = 0
+    correction: Correction | None = None
 
     def __post_init__(self) -> None:
         window = self.window
@@ -114,6 +123,15 @@ class TrainOptions:
             )
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
+        if (
+            isinstance(self.correction, Relabelling)
+            and self.correction.method == "mcdo"
+            and not self.dropout
+        ):
+            raise ValueError(
+                "a network without dropout cannot be sampled by Monte Carlo dropout: give a "
+                "dropout above 0, or relabel with 'tta' or 'ensemble'"
+            )
         for name, choices in (("schedule", Schedule), ("loss", Loss), ("keep", Keep)):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
@@ -136,7 +154,7 @@ class TrainOptions:
 
     def to_json(self) -> dict[str, Any]:
         """All options as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "correction": correction_to_json(self.correction)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TrainOptions:
@@ -150,6 +168,7 @@ class TrainOptions:
                 "working": WorkingGrid.from_json(value["working"]),
                 "normalisation": Normalisation.from_json(value["normalisation"]),
                 "augment": AugmentOptions.from_json(value["augment"]),
+                "correction": correction_from_json(value.get("correction")),
             }
         )
 

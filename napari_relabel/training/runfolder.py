@@ -20,6 +20,7 @@ from napari_relabel.io.dataset import Dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.models.checkpoint import read_torch_file
 from napari_relabel.training.cases import Cases, TrainingCase
+from napari_relabel.training.onset import Measure
 from napari_relabel.training.options import TrainOptions
 
 FORMAT = "napari-relabel run"
@@ -40,6 +41,18 @@ class EpochMetrics:
         Over the validation cases, on the grids of their files; None without such cases.
     seconds : float
         Wall time of the epoch, validation included.
+    dice_given : float, optional
+        Where validation cases name clean masks, which the Dice above is to: mean Dice to their
+        labels as given.
+    label_dice : float, optional
+        Mean Dice to the clean masks of the labels that were taught in this epoch, over the
+        training cases that name one. Only measured, never learnt from.
+    label_change : float, optional
+        Share of the training voxels that were taught another label than given.
+    uncertainty : float, optional
+        Mean total U per voxel after the epoch, on some of the training cases; with relabelling.
+    correcting_seconds : float, optional
+        Wall time of estimating and relabelling after the epoch.
     """
 
     epoch: int
@@ -47,10 +60,17 @@ class EpochMetrics:
     dice_mean: float | None
     dice_median: float | None
     seconds: float
+    dice_given: float | None = None
+    label_dice: float | None = None
+    label_change: float | None = None
+    uncertainty: float | None = None
+    correcting_seconds: float | None = None
 
 
 class RunFolder:
     """A RUN folder: ``run.json``, ``last.pt``, ``model.pt``, ``metrics.csv``, ``validation.json``.
+
+    With relabelling also ``measures.csv`` and ``flips/``; with an ensemble a model per member.
 
     Parameters
     ----------
@@ -73,6 +93,8 @@ class RunFolder:
             raise InputError(f"{self.path} is a file: choose a folder for the run")
         if self._record_path.exists():
             self._known = self._read_record()
+            # Runs from before there were corrections know no such option.
+            self._known["options"].setdefault("correction", None)
             self._refuse_if_different("options", _plain(options.to_json()))
         elif self.path.is_dir() and any(self.path.iterdir()):
             raise InputError(
@@ -83,6 +105,10 @@ class RunFolder:
     def model_path(self) -> Path:
         """The model that is kept."""
         return self.path / "model.pt"
+
+    def member_path(self, member: int) -> Path:
+        """The model of one member of an ensemble that is trained side by side."""
+        return self.path / f"member-{member}" / "model.pt"
 
     @property
     def state_path(self) -> Path:
@@ -134,7 +160,10 @@ class RunFolder:
         if self._known is None or not self.state_path.exists():
             return None
         state = read_torch_file(self.state_path)
-        if not isinstance(state, dict) or not {"trainer", "history", "best"} <= set(state):
+        if isinstance(state, dict) and "trainer" in state:
+            # Runs from before there were ensembles hold one trainer.
+            state["trainers"] = [state.pop("trainer")]
+        if not isinstance(state, dict) or not {"trainers", "history", "best"} <= set(state):
             raise InputError(f"{self.state_path} is incomplete: delete {self.path} and train anew")
         return state
 
@@ -143,14 +172,18 @@ class RunFolder:
         with atomic_path(self.state_path) as temporary:
             torch.save(dict(state), temporary)
 
+    def flips_path(self, epoch: int) -> Path:
+        """Record of the labels that are taught from the epoch after `epoch` on."""
+        return self.path / "flips" / f"epoch-{epoch:03}.npz"
+
+    def write_measures(self, measures: Sequence[Measure]) -> None:
+        """Write ``measures.csv``: uncertainty and agreement, four times an epoch."""
+        self._write_table("measures.csv", Measure._fields, [m._asdict() for m in measures])
+
     def write_metrics(self, history: Sequence[EpochMetrics]) -> None:
         """Write ``metrics.csv``, one row per epoch."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [f.name for f in fields(EpochMetrics)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(metrics) for metrics in history)
-        with atomic_path(self.path / "metrics.csv") as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
+        names = [f.name for f in fields(EpochMetrics)]
+        self._write_table("metrics.csv", names, [asdict(metrics) for metrics in history])
 
     def write_validation(self, epoch: int, dice: Mapping[str, Sequence[float]]) -> None:
         """Write ``validation.json``: the Dice per case and foreground class of the kept model."""
@@ -158,6 +191,16 @@ class RunFolder:
             self.path / "validation.json",
             {"epoch": epoch, "dice": {case: list(values) for case, values in dice.items()}},
         )
+
+    def _write_table(
+        self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with atomic_path(self.path / name) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
 
     def _read_record(self) -> dict[str, Any]:
         try:

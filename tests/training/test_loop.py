@@ -81,8 +81,8 @@ def test_resuming_gives_the_very_bits_of_an_uninterrupted_run(discs, tmp_path):
     ]
     assert cut.validation == whole.validation
     one, two = (torch.load(r.folder / "last.pt", weights_only=True) for r in (whole, cut))
-    assert weights_equal(one["trainer"]["network"], two["trainer"]["network"])
-    moments = [state["trainer"]["optimizer"]["state"] for state in (one, two)]
+    assert weights_equal(one["trainers"][0]["network"], two["trainers"][0]["network"])
+    moments = [state["trainers"][0]["optimizer"]["state"] for state in (one, two)]
     assert all(weights_equal(moments[0][k], moments[1][k]) for k in moments[0])
     assert load_checkpoint(cut.model)[0] == load_checkpoint(whole.model)[0]
 

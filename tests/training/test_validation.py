@@ -47,10 +47,12 @@ def test_binary_dice_on_the_original_grid(discs):
     options = tiny(normalisation=Normalisation("range", low=0, high=255))
     cases = loaded(discs(4, shape=(50, 70), n_validation=3), options)
     network = Threshold([95 / 255])
-    seen, found = run_to_end(validate(network, cases.validation, cases.label_values, options))
+    seen, (found, _) = run_to_end(
+        validate([network], cases.validation, cases.label_values, options)
+    )
     assert seen == [1, 2, 3]
     for case in cases.validation:
-        prediction = predict(network, case, options)
+        prediction = predict([network], case, options)
         truth = read_labels(case.paths.labels).indices
         assert prediction.shape == (50, 70)
         assert found[case.paths.id] == (pytest.approx(monai_dice(prediction, truth, 1)),)
@@ -65,9 +67,9 @@ def test_classes_of_a_volume_window_by_window(balls):
     )
     cases = loaded(balls(2, two_classes=True), options)
     network = Threshold([70 / 255, 160 / 255])
-    _, found = run_to_end(validate(network, cases.validation, cases.label_values, options))
+    _, (found, _) = run_to_end(validate([network], cases.validation, cases.label_values, options))
     (case,) = cases.validation
-    prediction = predict(network, case, options)
+    prediction = predict([network], case, options)
     # Windows that overlap must not change a prediction that looks at one voxel at a time.
     image = case.image[0] / np.float32(255)
     assert np.array_equal(
@@ -87,7 +89,9 @@ def test_clean_masks_are_the_reference_where_there_are_any(discs, tmp_path):
     marked = tuple(replace(case, clean=clean) for case in dataset.cases)
     cases = run_to_end(load_cases(replace(dataset, cases=marked), options))[1]
     everything = Threshold([-100.0])
-    _, found = run_to_end(validate(everything, cases.validation, cases.label_values, options))
+    _, (found, _) = run_to_end(
+        validate([everything], cases.validation, cases.label_values, options)
+    )
     assert found == {"c0": (1.0,)}
 
 
@@ -96,8 +100,8 @@ def test_a_class_that_is_nowhere_counts_as_found(discs):
     iio.imwrite(root / "masks" / "c0.png", np.zeros((40, 40), np.uint8))
     options = tiny()
     cases = loaded(root, options)
-    _, found = run_to_end(
-        validate(Threshold([100.0]), cases.validation, cases.label_values, options)
+    _, (found, _) = run_to_end(
+        validate([Threshold([100.0])], cases.validation, cases.label_values, options)
     )
     assert found == {"c0": (1.0,), "c1": (0.0,)}
     assert mean_dice(found).tolist() == [1.0, 0.0]

@@ -1,0 +1,169 @@
+"""Corrections without any clean mask: how far each is taken is decided by the images.
+
+The rule ``"evidence"``. For every transition from class a to class b, label a becomes b where
+p_mean[b] > t. Which t suits is not to be had from the network (see `napari_relabel.core.evidence`),
+so it is chosen by the contrast S of the outlines that it leads to:
+
+1. Over the whole data set, the transition and threshold with the highest mean S are found. Unless
+   the mean rises by more than `MARGIN` over that of the labels as they are, nothing is changed:
+   outlines drawn by people are never quite where the contrast is highest, and moving them there
+   would be a change of convention, not a correction.
+2. Each case takes the threshold with its own highest S, pulled towards what suits the data set:
+   argmax_t S_case(t) + `PULL` * mean S(t). Any case may stay as it is.
+3. The next transition is looked for on top of that, until none brings the margin.
+
+A named rule whose delta is left open is treated the same way, with delta in the place of t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.evidence import OutlineContrast
+
+#: Rise of the mean contrast over a data set that a correction has to bring. On ISIC 2017 masks as
+#: people drew them leave room for 0.03, masks cut down to triangles for 0.23.
+MARGIN = 0.05
+
+#: Weight of the data set's mean contrast beside a case's own.
+PULL = 0.5
+
+#: Thresholds on p_mean that are tried.
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+#: A case, its labels so far, and a level: labels with a correction taken to that level.
+Apply = Callable[[int, LabelArray, float], LabelArray]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A kind of change that may be taken to different levels.
+
+    Parameters
+    ----------
+    name : str
+        As people read it, for example ``"0 to 1"``.
+    levels : sequence of float
+        What to try: thresholds or deltas.
+    apply : callable
+        From (index of the case, labels so far, level) to new labels; the labels are left as they
+        are.
+    """
+
+    name: str
+    levels: Sequence[float]
+    apply: Apply
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """Labels after an automatic correction.
+
+    Parameters
+    ----------
+    labels : tuple of ndarray, uint8
+        Of every case.
+    levels : dict of str to ndarray, shape (n,), float64
+        Per correction that was made the level of each case, NaN where it stayed as it was.
+    contrast : ndarray, shape (n,), float64
+        Contrast of the outlines of `labels`, in [0, 1].
+    given_contrast : ndarray, shape (n,), float64
+        That of the labels before.
+    """
+
+    labels: tuple[LabelArray, ...]
+    levels: dict[str, npt.NDArray[np.float64]]
+    contrast: npt.NDArray[np.float64]
+    given_contrast: npt.NDArray[np.float64]
+
+
+def correct(
+    outlines: Sequence[OutlineContrast],
+    given: Sequence[LabelArray],
+    classes: Sequence[Sequence[int]],
+    corrections: Sequence[Correction],
+    *,
+    margin: float = MARGIN,
+) -> Generator[int, None, Corrected]:
+    """Correct the labels of a data set as far as its images support it.
+
+    Parameters
+    ----------
+    outlines : sequence of OutlineContrast
+        Of every image.
+    given : sequence of ndarray, shape grid, uint8
+        Given labels as class indices.
+    classes : sequence of sequence of int
+        Per case the classes whose outlines count; a case without any stays as it is.
+    corrections : sequence of Correction
+        What may be done.
+    margin : float
+        Rise of the mean contrast that each of them has to bring.
+
+    Yields
+    ------
+    int
+        Cases looked at so far, counted anew for every pass over the data set.
+
+    Returns
+    -------
+    Corrected
+    """
+    n = len(given)
+    labels = list(given)
+    contrast = np.array([_contrast(*c) for c in zip(outlines, labels, classes, strict=True)])
+    before = contrast
+    levels: dict[str, npt.NDArray[np.float64]] = {}
+    left = list(corrections)
+    while left:
+        tried: list[npt.NDArray[np.float64]] = []
+        for correction in left:
+            table = np.empty((n, 1 + len(correction.levels)))
+            table[:, 0] = contrast
+            for case in range(n):
+                table[case, 1:] = _along(
+                    outlines[case], labels[case], classes[case], case, correction
+                )
+                yield case + 1
+            tried.append(table)
+        gains = [float(table.mean(axis=0).max() - contrast.mean()) if n else 0.0 for table in tried]
+        best = int(np.argmax(gains))
+        if gains[best] <= margin:
+            break
+        correction, table = left.pop(best), tried[best]
+        chosen = (table + PULL * table.mean(axis=0)).argmax(axis=1)
+        for case in np.flatnonzero(chosen).tolist():
+            level = correction.levels[chosen[case] - 1]
+            labels[case] = correction.apply(case, labels[case], level)
+        contrast = table[np.arange(n), chosen]
+        levels[correction.name] = np.array([np.nan, *correction.levels])[chosen]
+    return Corrected(tuple(labels), levels, contrast, before)
+
+
+def _contrast(outline: OutlineContrast, labels: LabelArray, classes: Sequence[int]) -> float:
+    return outline.of(labels, classes) if classes else 0.0
+
+
+def _along(
+    outline: OutlineContrast,
+    labels: LabelArray,
+    classes: Sequence[int],
+    case: int,
+    correction: Correction,
+) -> list[float]:
+    """Contrast at every level."""
+    found: list[float] = []
+    last: LabelArray | None = None
+    for level in correction.levels:
+        changed = correction.apply(case, labels, level)
+        if last is not None and np.array_equal(changed, last):
+            found.append(found[-1])
+        else:
+            found.append(_contrast(outline, changed, classes))
+        last = changed
+    return found

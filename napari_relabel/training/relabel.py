@@ -1,0 +1,329 @@
+"""Relabelling between epochs: when, and to what."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.automatic import MARGIN, Corrected, Correction, correct
+from napari_relabel.core.evidence import OutlineContrast
+from napari_relabel.core.learn import Reviewed, learn
+from napari_relabel.core.metrics import dice_per_class
+from napari_relabel.core.rules import RuleOptions, candidates
+from napari_relabel.io.errors import InputError
+from napari_relabel.models.unet import RelabelUNet
+from napari_relabel.training.cases import Cases, TrainingCase
+from napari_relabel.training.corrections import Relabelling
+from napari_relabel.training.judging import Opinion, judge
+from napari_relabel.training.levels import classes_that_count, deltas, flip, transitions
+from napari_relabel.training.onset import Measure, early_learning_ends, uncertainty_settled
+from napari_relabel.training.options import TrainOptions
+
+#: Pictures, or volumes, that are measured four times an epoch.
+_PROBED = {2: 128, 3: 4}
+
+
+@dataclass(frozen=True, eq=False)
+class Relabelled:
+    """What became of the labels at the end of an epoch.
+
+    Parameters
+    ----------
+    attempted : bool
+        Whether the labels were made anew in this epoch; else they are those of before.
+    why : dict
+        JSON values for the record.
+    opinions : tuple of Opinion
+        Of every training case; empty before correcting begins.
+    """
+
+    attempted: bool
+    why: dict[str, Any]
+    opinions: tuple[Opinion, ...]
+
+
+class _Attempt(NamedTuple):
+    # Corrected labels of every case, the contrast of their outlines where it is known, and what
+    # led to them.
+    labels: Sequence[LabelArray]
+    contrast: npt.NDArray[np.float64] | None
+    why: dict[str, Any]
+
+
+class Corrector:
+    """Corrects the labels of a training run, always from the given ones.
+
+    Parameters
+    ----------
+    cases : Cases
+        In memory.
+    options : TrainOptions
+        Of the run.
+    relabelling : Relabelling
+        How.
+
+    Attributes
+    ----------
+    measures : list of Measure
+        So far, from before training on.
+    corrected : list of ndarray, uint8
+        Corrected labels of every training case, on the working grid.
+    """
+
+    def __init__(self, cases: Cases, options: TrainOptions, relabelling: Relabelling) -> None:
+        self._cases = cases
+        self._options = options
+        self._how = relabelling
+        self._trusted = trusted_indices(cases, relabelling.trusted)
+        self._given = [case.given for case in cases.train]
+        self._contrast: npt.NDArray[np.float64] | None = None
+        self._best_gain = 0.0
+        self._outlines: list[OutlineContrast] = []
+        self.measures: list[Measure] = []
+        self.corrected: list[LabelArray] = list(self._given)
+
+    @property
+    def taught(self) -> list[LabelArray]:
+        """What each training case is taught: trusted cases their clean labels."""
+        labels = list(self.corrected)
+        for i in self._trusted:
+            labels[i] = clean_labels(self._cases.train[i])
+        return labels
+
+    def measure(
+        self, networks: Sequence[RelabelUNet], epoch: float
+    ) -> Generator[int, None, Measure]:
+        """Measure uncertainty and agreement on some of the training cases.
+
+        Parameters
+        ----------
+        networks : sequence of RelabelUNet
+            In training.
+        epoch : float
+            How far training is, in epochs.
+
+        Yields
+        ------
+        int
+            Cases done.
+
+        Returns
+        -------
+        Measure
+            It is kept in `measures` too.
+        """
+        n = _PROBED[self._options.spatial_dims]
+        rng = np.random.default_rng([self._options.seed, 8])
+        chosen = np.sort(rng.permutation(len(self._given))[:n])
+        cases = [self._cases.train[i] for i in chosen]
+        opinions = yield from self._judge(networks, cases, 9, round(4 * epoch))
+        hits = union = 0
+        for opinion, case in zip(opinions, cases, strict=True):
+            predicted = opinion.prediction
+            hits += int(((predicted == case.given) & (case.given > 0)).sum())
+            union += int(((predicted > 0) | (case.given > 0)).sum())
+        measure = Measure(
+            epoch=epoch,
+            uncertainty=float(np.mean([opinion.total for opinion in opinions])),
+            agreement=hits / union if union else 1.0,
+        )
+        self.measures.append(measure)
+        return measure
+
+    def after_epoch(
+        self, networks: Sequence[RelabelUNet], epoch: int
+    ) -> Generator[int, None, Relabelled]:
+        """Correct the labels at the end of an epoch, where it is time.
+
+        Parameters
+        ----------
+        networks : sequence of RelabelUNet
+            In training.
+        epoch : int
+            That has just ended, from 1.
+
+        Yields
+        ------
+        int
+            Cases done.
+
+        Returns
+        -------
+        Relabelled
+        """
+        if not self._trusted and not self.has_started(epoch):
+            return Relabelled(False, {}, ())
+        opinions = yield from self._judge(networks, self._cases.train, 10, epoch)
+        if self._trusted:
+            return (yield from self._from_trusted(opinions))
+        attempt = yield from self._attempt(opinions)
+        merged = self._merge(attempt)
+        self.corrected, self._contrast = list(merged.labels), merged.contrast
+        return Relabelled(True, merged.why, opinions)
+
+    def has_started(self, epoch: int) -> bool:
+        """Whether labels are corrected at the end of this epoch."""
+        start = self._how.start
+        if isinstance(start, int):
+            return epoch >= start
+        known = [m for m in self.measures if m.epoch <= epoch]
+        ended = early_learning_ends if start == "early-learning" else uncertainty_settled
+        return ended(known) is not None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be known to go on, besides the labels."""
+        return {
+            "measures": [list(measure) for measure in self.measures],
+            "contrast": None if self._contrast is None else self._contrast.tolist(),
+            "best_gain": self._best_gain,
+        }
+
+    def load_state_dict(
+        self, state: Mapping[str, Any], corrected: Mapping[str, LabelArray]
+    ) -> None:
+        """Continue from a saved state and the corrected labels by case."""
+        self.measures = [Measure(*values) for values in state["measures"]]
+        self._contrast = None if state["contrast"] is None else np.array(state["contrast"])
+        self._best_gain = float(state["best_gain"])
+        self.corrected = [corrected.get(c.paths.id, c.given) for c in self._cases.train]
+
+    def _judge(
+        self, networks: Sequence[RelabelUNet], cases: Sequence[TrainingCase], *seeds: int
+    ) -> Generator[int, None, tuple[Opinion, ...]]:
+        how, seed = self._how, self._options.seed
+        return judge(networks, cases, self._options, how.method, how.n_samples, seed, *seeds)
+
+    def _attempt(self, opinions: Sequence[Opinion]) -> Generator[int, None, _Attempt]:
+        how = self._how
+        if how.rule == "evidence":
+            possible = transitions(self._given, opinions)
+            return (yield from self._by_evidence(opinions, possible, how.rule))
+        rule = RuleOptions(how.rule, how.kind)
+        if how.delta is None:
+            possible = [deltas(self._given, opinions, rule)]
+            return (yield from self._by_evidence(opinions, possible, how.rule))
+        return (yield from self._by_rule(opinions, rule, how.delta))
+
+    def _by_evidence(
+        self,
+        opinions: Sequence[Opinion],
+        possible: Sequence[Correction],
+        rule: str,
+        margin: float = MARGIN,
+    ) -> Generator[int, None, _Attempt]:
+        if not self._outlines:
+            for case in self._cases.train:
+                self._outlines.append(OutlineContrast(case.image))
+                yield len(self._outlines)
+        classes = [classes_that_count(g, o) for g, o in zip(self._given, opinions, strict=True)]
+        found = yield from correct(self._outlines, self._given, classes, possible, margin=margin)
+        return _Attempt(found.labels, found.contrast, {"rule": rule, **_summary(found)})
+
+    def _by_rule(
+        self, opinions: Sequence[Opinion], rule: RuleOptions, delta: float
+    ) -> Generator[int, None, _Attempt]:
+        labels = []
+        for given, opinion in zip(self._given, opinions, strict=True):
+            labels.append(flip(given, candidates(given, opinion.estimate(), rule), delta))
+            yield len(labels)
+        learnt = {f"{a} to {b}": t for (a, b), t in (rule.thresholds or {}).items()}
+        why = {**asdict(replace(rule, thresholds=None)), "thresholds": learnt, "delta": delta}
+        return _Attempt(labels, None, why)
+
+    def _merge(self, attempt: _Attempt) -> _Attempt:
+        """An attempt within its cap; where contrasts are known each case keeps its best so far."""
+        new = list(attempt.labels)
+        capped = 0
+        for i, given in enumerate(self._given):
+            if np.mean(new[i] != given) > self._how.max_fraction:
+                new[i] = given
+                capped += 1
+        best = attempt.contrast
+        if best is not None and self._contrast is not None:
+            for i in np.flatnonzero(self._contrast >= best).tolist():
+                new[i] = self.corrected[i]
+            best = np.maximum(best, self._contrast)
+        return _Attempt(new, best, {**attempt.why, "capped": capped})
+
+    def _from_trusted(self, opinions: tuple[Opinion, ...]) -> Generator[int, None, Relabelled]:
+        reviewed = [(i, clean_labels(self._cases.train[i])) for i in self._trusted]
+        learnt = learn(
+            Reviewed(self._given[i], clean, opinions[i].estimate()) for i, clean in reviewed
+        )
+        # The images have a say too; with cases to judge the outcome, they need no margin.
+        attempt = yield from self._by_evidence(
+            opinions, transitions(self._given, opinions), "evidence", margin=0.0
+        )
+        offer = self._merge(attempt)
+        gains = [
+            self._dice(offer.labels[i], c) - self._dice(self._given[i], c) for i, c in reviewed
+        ]
+        gain = float(np.mean(gains))
+        # The rule of one standard error, as in learning.
+        if gain <= np.std(gains, ddof=1) / np.sqrt(len(gains)):
+            gain = 0.0
+        if learnt.options is not None and learnt.gain > gain:
+            gain = learnt.gain
+            offer = self._merge((yield from self._by_rule(opinions, learnt.options, learnt.delta)))
+        why = {**offer.why, "gain on trusted cases": round(gain, 4)}
+        if gain <= self._best_gain:
+            return Relabelled(False, why, opinions)
+        self._best_gain = gain
+        self.corrected, self._contrast = list(offer.labels), offer.contrast
+        return Relabelled(True, why, opinions)
+
+    def _dice(self, labels: LabelArray, reference: LabelArray) -> float:
+        return float(np.mean(dice_per_class(labels, reference, self._cases.n_classes)[1:]))
+
+
+def trusted_indices(cases: Cases, ids: Sequence[str]) -> list[int]:
+    """Places of trusted cases among the training cases.
+
+    Parameters
+    ----------
+    cases : Cases
+        In memory.
+    ids : sequence of str
+        Their ids.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    InputError
+        If one is no training case or names no clean mask.
+    """
+    places = {case.paths.id: i for i, case in enumerate(cases.train)}
+    unknown = [name for name in ids if name not in places]
+    without = [n for n in ids if n in places and cases.train[places[n]].clean is None]
+    for names, what in ((unknown, "no training case"), (without, "no clean mask")):
+        if names:
+            raise InputError(
+                f"trusted cases need a clean mask in the manifest (column clean) and to be trained "
+                f"on: {what} for {', '.join(names[:5])}"
+            )
+    return [places[name] for name in ids]
+
+
+def clean_labels(case: TrainingCase) -> LabelArray:
+    """Clean labels of a case that `trusted_indices` has found to have some."""
+    assert case.clean is not None
+    return case.clean
+
+
+def _summary(found: Corrected) -> dict[str, Any]:
+    return {
+        "levels": {
+            name: [None if np.isnan(level) else round(float(level), 4) for level in levels]
+            for name, levels in found.levels.items()
+        },
+        "contrast": round(float(found.contrast.mean()), 4),
+        "contrast of the given labels": round(float(found.given_contrast.mean()), 4),
+    }
