@@ -22,6 +22,7 @@ for verb in (
     model.train,
     model.estimate,
     review.review,
+    review.learn,
     review.decide,
     review.export,
     review.replay,

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_relabel.cli.common import Json, KindChoice, RuleChoice, emit, fail, plain_errors
+from napari_relabel.cli.common import (
+    Json,
+    KindChoice,
+    RuleChoice,
+    emit,
+    fail,
+    follow,
+    plain_errors,
+)
 
 ReviewArgument = Annotated[Path, typer.Argument(help="A REVIEW folder.", metavar="REVIEW")]
 Reviewer = Annotated[str | None, typer.Option(help="Whose decisions (default: yours).")]
@@ -52,19 +61,62 @@ def review(
 
 
 @plain_errors
+def learn(
+    folder: ReviewArgument,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Make it the rule that the review proposes by.")
+    ] = False,
+    reviewer: Reviewer = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the rule that suits the approved cases, and say what it would change in the others.
+
+    Every number is from cases that had no part in the choice. Often the answer is to change
+    nothing.
+
+    Example: napari-relabel learn REVIEW --apply
+    """
+    from napari_relabel.review.folder import ReviewFolder
+    from napari_relabel.review.learning import iter_learn
+
+    review = ReviewFolder.open(folder)
+    report = follow(iter_learn(review, reviewer), "learn")
+    if apply:
+        review.set_learnt(report.rule())
+        note = "It is the rule of the review now; decide --learnt corrects the open cases by it."
+        if report.learnt.options is None:
+            note = "That is noted: decide --learnt changes nothing, and reviewers keep their rule."
+    else:
+        note = "Nothing was recorded: --apply makes it the rule of the review."
+    emit({**report.to_json(), "applied": apply}, [str(report), note], as_json=as_json)
+
+
+@plain_errors
 def decide(
     folder: ReviewArgument,
-    rule: Annotated[RuleChoice, typer.Option(help="Relabelling rule.")] = RuleChoice.confident,
+    rule: Annotated[
+        RuleChoice | None, typer.Option(help="Relabelling rule (default: confident).")
+    ] = None,
     delta: Annotated[
         float | None, typer.Option(min=0, help="Threshold on the rule's score (default: its own).")
     ] = None,
     kind: Annotated[
-        KindChoice, typer.Option(help="Uncertainty that is the score of uncertainty and gated.")
-    ] = KindChoice.total,
+        KindChoice | None,
+        typer.Option(
+            help="Uncertainty that is the score of uncertainty and gated (default: total)."
+        ),
+    ] = None,
     min_size: Annotated[int, typer.Option(min=1, help="Smallest proposal, in voxels.")] = 1,
     max_fraction: Annotated[
         float, typer.Option(min=0, max=1, help="Largest share of a case that may be flipped.")
     ] = 0.2,
+    learnt: Annotated[
+        bool,
+        typer.Option(
+            "--learnt",
+            help="Take the rule that learn --apply recorded, and leave approved cases alone.",
+        ),
+    ] = False,
     approve: Annotated[
         bool, typer.Option("--approve", help="Also mark every case as approved.")
     ] = False,
@@ -77,25 +129,37 @@ def decide(
     """Accept proposals without a person; the record says so.
 
     With trusted masks the Dice before and after is reported, and nothing is decided if it falls.
+    With --learnt the decisions are in the name of the reviewer whose cases the rule was learnt
+    from, marked as made without a person.
 
     Example: napari-relabel decide REVIEW --rule confident --delta 0.7
     """
     from napari_relabel.batch.compare import trusted_masks
     from napari_relabel.core.rules import RuleOptions
     from napari_relabel.review.decide import decide as decide_all
+    from napari_relabel.review.decide import decide_learnt
     from napari_relabel.review.folder import ReviewFolder
 
+    if learnt and (rule, delta, kind) != (None, None, None):
+        fail("--learnt brings its own rule: leave out --rule, --delta and --kind")
     review = ReviewFolder.open(folder)
-    report = decide_all(
-        review,
-        RuleOptions(rule=rule.value, kind=kind.value),
-        delta,
+    if learnt:
+        accept = partial(decide_learnt, review)
+    else:
+        options = RuleOptions(
+            rule=(rule or RuleChoice.confident).value, kind=(kind or KindChoice.total).value
+        )
+        accept = partial(decide_all, review, options, delta)
+    report = accept(
         min_size=min_size,
         max_fraction=max_fraction,
         approve=approve,
         trusted=None if trusted is None else trusted_masks(review, trusted),
     )
-    emit(asdict(report), [str(report)], as_json=as_json)
+    lines = [str(report)]
+    if learnt and review.learnt is not None:
+        lines.insert(0, review.learnt.learnt.describe())
+    emit(asdict(report), lines, as_json=as_json)
 
 
 @plain_errors

@@ -20,7 +20,7 @@ from napari_relabel.core.flipcounts import (
 from napari_relabel.core.rules import Rule, RuleOptions
 from napari_relabel.core.transitions import SAME, TransitionSearch
 
-__all__ = ["Learnt", "Reviewed", "learn"]
+__all__ = ["CaseTable", "Learnt", "Reviewed", "learn", "tabulate"]
 
 #: Shares of the largest U that are tried as delta.
 _U_SHARES = tuple(np.linspace(LOWEST_U, 0.95, 16).round(2).tolist())
@@ -92,14 +92,14 @@ class Learnt:
         )
 
 
-def learn(cases: Iterable[Reviewed], *, folds: int = 5, seed: int = 0) -> Learnt:
+def learn(cases: Iterable[Reviewed | CaseTable], *, folds: int = 5, seed: int = 0) -> Learnt:
     """Choose the rule and its thresholds that suit reviewed cases.
 
     Parameters
     ----------
-    cases : iterable of Reviewed
-        At least two, of one K. They are reduced to counts one by one, so that a generator needs
-        memory for one case only.
+    cases : iterable of Reviewed or CaseTable
+        At least two, of one K. They are reduced to tables one by one, so that a generator needs
+        memory for one case only; those that `tabulate` has reduced already are taken as they are.
     folds : int
         Parts of the cross-validation over the cases, at least 2; with fewer cases than that each
         case is a part of its own.
@@ -129,7 +129,7 @@ def learn(cases: Iterable[Reviewed], *, folds: int = 5, seed: int = 0) -> Learnt
     """
     if folds < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, not {folds}")
-    tables = [tabulate(case) for case in cases]
+    tables = [case if isinstance(case, CaseTable) else tabulate(case) for case in cases]
     _check(tables)
     chooser = _Chooser(tables)
     n = len(tables)

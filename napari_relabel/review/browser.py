@@ -24,6 +24,7 @@ from napari_relabel.review.history import restore
 from napari_relabel.review.journal import Context, JournalWriter
 from napari_relabel.review.opencase import OpenCase
 from napari_relabel.review.queue import CaseStatus, follow, statuses
+from napari_relabel.review.records import LearntRule
 from napari_relabel.review.resume import Resume
 from napari_relabel.review.snapshot import Snapshot
 from napari_relabel.review.worklist import RegionInputs, RegionResult
@@ -59,7 +60,8 @@ class ReviewBrowser:
         self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
         self._statuses = statuses(self._chain.actions)
         last = self._chain.resume
-        self._resume = Resume(self.folder.options) if last is None else Resume.from_json(last)
+        resume = Resume(self.folder.options) if last is None else Resume.from_json(last)
+        self._resume = resume.with_learnt(self.folder.learnt)
         self._image: ImageVolume | None = None
         known = self._resume.case if self._resume.case in self.case_ids else None
         self._case = self._load(case_id or known or self.case_ids[0])
@@ -175,6 +177,13 @@ class ReviewBrowser:
             self._remember(self._resume.with_delta(self._case.candidates, delta))
             self._case.set_delta(delta)
             self._proposals_changed()
+
+    def use_learnt(self, rule: LearntRule) -> None:
+        """Make what was learnt the rule of the review, and propose by it; decisions stay."""
+        self.folder.set_learnt(rule)
+        self._remember(self._resume.with_learnt(rule))
+        self._propose(self._case)
+        self._proposals_changed()
 
     def set_min_size(self, min_size: int) -> None:
         """Take another smallest region size, in voxels, at least 1."""

@@ -59,7 +59,7 @@ class DecideReport:
     Parameters
     ----------
     cases : tuple of CaseDecision
-        One per case.
+        One per case that was not left alone.
     trusted_dice : tuple of (float, float) or None
         Mean Dice of the cases with trusted masks before and after; None where there are none.
     """
@@ -89,6 +89,7 @@ def decide(
     min_size: int = 1,
     max_fraction: float = 0.2,
     approve: bool = False,
+    keep_approved: bool = False,
     trusted: Mapping[str, LabelArray] | None = None,
 ) -> DecideReport:
     """Accept everything that a rule proposes.
@@ -110,6 +111,8 @@ def decide(
         holds.
     approve : bool
         Approve each case as well.
+    keep_approved : bool
+        Leave cases alone that the reviewer has approved.
     trusted : mapping of case id to ndarray, optional
         Trusted labels (class indices, shape grid) of some cases. Where the mean Dice to them would
         fall, nothing is decided.
@@ -140,12 +143,57 @@ def decide(
         for case_id in session.case_ids:
             if session.case_id != case_id:
                 session.open_case(case_id)
+            if keep_approved and session.is_approved:
+                continue
             decided.append(_decide_case(session, options, delta, min_size, max_fraction))
             if approve:
                 session.approve()
     finally:
         session.close()
     return DecideReport(tuple(decided), trusted_dice)
+
+
+def decide_learnt(
+    folder: ReviewFolder,
+    *,
+    min_size: int = 1,
+    max_fraction: float = 0.2,
+    approve: bool = False,
+    trusted: Mapping[str, LabelArray] | None = None,
+) -> DecideReport:
+    """Accept everything that the learnt rule of a review proposes in cases not yet approved.
+
+    The decisions are in the name of the reviewer whose approved cases the rule was learnt from, so
+    that one export has both; they are marked automatic all the same. Where the rule is to change
+    nothing, no case is touched.
+
+    Parameters and result are those of `decide`.
+
+    Raises
+    ------
+    ReviewError
+        If the review has no learnt rule, or the trusted masks speak against it.
+    ValueError
+        If an estimate lacks what the rule needs.
+    """
+    rule = folder.learnt
+    if rule is None:
+        raise ReviewError(
+            f"{folder.path} has no learnt rule: run napari-relabel learn {folder.path} --apply"
+        )
+    if rule.learnt.options is None:
+        return DecideReport((), None)
+    return decide(
+        folder,
+        rule.learnt.options,
+        rule.learnt.delta,
+        reviewer=rule.reviewer,
+        min_size=min_size,
+        max_fraction=max_fraction,
+        approve=approve,
+        keep_approved=True,
+        trusted=trusted,
+    )
 
 
 def _decide_case(

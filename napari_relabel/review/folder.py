@@ -28,8 +28,11 @@ from napari_relabel.review.queue import Gain, gain
 from napari_relabel.review.records import (
     CaseData,
     CaseRecord,
+    LearntRule,
     NewCase,
     file_name,
+    learnt_rule_from_json,
+    learnt_rule_to_json,
     options_from_json,
     options_to_json,
 )
@@ -70,6 +73,8 @@ class ReviewFolder:
         Name per label value, where known.
     options : RuleOptions
         The rule that a new reviewer starts with.
+    learnt : LearntRule, optional
+        The rule that was learnt from reviewed cases: sessions begun after that propose by it.
     """
 
     def __init__(
@@ -79,12 +84,14 @@ class ReviewFolder:
         values: tuple[int, ...],
         class_names: dict[int, str],
         options: RuleOptions,
+        learnt: LearntRule | None = None,
     ) -> None:
         self.path = path
         self.cases = cases
         self.values = values
         self.class_names = class_names
         self.options = options
+        self.learnt = learnt
         self._gains: dict[str, Gain] = {}
 
     @classmethod
@@ -149,6 +156,7 @@ class ReviewFolder:
                 tuple(content["values"]),
                 {int(value): name for value, name in content["class_names"].items()},
                 options_from_json(content["options"]),
+                learnt_rule_from_json(content["learnt"]) if content.get("learnt") else None,
             )
         except OSError as error:
             raise ReviewError(f"{path} is not a REVIEW folder ({error}): make one first") from error
@@ -332,6 +340,13 @@ class ReviewFolder:
         self._save(cases, self.values)
         return count
 
+    def set_learnt(self, rule: LearntRule) -> None:
+        """Make what was learnt the rule of the review."""
+        # Cases may have been added to the file since this was opened.
+        now = ReviewFolder.open(self.path)
+        self.learnt = rule
+        self._save(now.cases, now.values)
+
     def relative(self, file: Path) -> str:
         """A path as the folder notes it: relative to itself where both are on one drive."""
         return relative_to(file, self.path)
@@ -352,6 +367,7 @@ class ReviewFolder:
             "values": list(values),
             "class_names": {str(value): name for value, name in self.class_names.items()},
             "options": options_to_json(self.options),
+            "learnt": None if self.learnt is None else learnt_rule_to_json(self.learnt),
             "cases": [asdict(case) for case in cases],
         }
         write_json(self.path / FILE_NAME, content)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.learn import Learnt
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io.volume import ImageVolume, LabelVolume
 
@@ -84,6 +86,28 @@ class CaseData:
     image: ImageVolume | None
 
 
+@dataclass(frozen=True)
+class LearntRule:
+    """What was learnt from reviewed cases and made the rule of a review.
+
+    Parameters
+    ----------
+    learnt : Learnt
+        The rule, or that nothing should be changed, and how sure that is.
+    score : str or None
+        The score that its delta is a value of; None where nothing should be changed.
+    reviewer : str
+        Whose approved cases it was learnt from.
+    time : str
+        When it was made the rule of the review, ISO 8601.
+    """
+
+    learnt: Learnt
+    score: str | None
+    reviewer: str
+    time: str
+
+
 def file_name(case_id: str) -> str:
     """A case id as a file name: itself where it is one, else with a hash to keep it unique."""
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", case_id).strip(".")[:80]
@@ -111,3 +135,28 @@ def options_from_json(value: Mapping[str, Any]) -> RuleOptions:
         return options
     pairs = {tuple(map(int, k.split(">"))): t for k, t in value["thresholds"].items()}
     return replace(options, thresholds={(a, b): t for (a, b), t in pairs.items()})
+
+
+def learnt_to_json(learnt: Learnt) -> dict[str, Any]:
+    """What was learnt as JSON values."""
+    options, precision = learnt.options, learnt.precision
+    return {
+        **asdict(replace(learnt, options=None)),
+        "options": None if options is None else options_to_json(options),
+        "precision": None if math.isnan(precision) else precision,
+    }
+
+
+def learnt_rule_to_json(rule: LearntRule) -> dict[str, Any]:
+    """The rule of a review as JSON values."""
+    return {**vars(rule), "learnt": learnt_to_json(rule.learnt)}
+
+
+def learnt_rule_from_json(value: Mapping[str, Any]) -> LearntRule:
+    """The rule of a review from JSON values; ValueError where they are wrong."""
+    learnt = dict(value["learnt"])
+    options, precision = learnt["options"], learnt["precision"]
+    learnt["options"] = None if options is None else options_from_json(options)
+    learnt["precision"] = math.nan if precision is None else precision
+    learnt["interval"] = tuple(learnt["interval"])
+    return LearntRule(**{**value, "learnt": Learnt(**learnt)})

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import Candidates, RuleOptions
-from napari_relabel.review.records import options_from_json, options_to_json
+from napari_relabel.review.records import LearntRule, options_from_json, options_to_json
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Resume:
         Anchor of the current region.
     view : mapping
         Slice, camera and so on, as JSON values.
+    learnt : str or None
+        Time of the last learnt rule of the review that was taken over.
     """
 
     options: RuleOptions
@@ -44,6 +46,7 @@ class Resume:
     skipped: tuple[int, ...] = ()
     anchor: int | None = None
     view: Mapping[str, Any] = field(default_factory=dict)
+    learnt: str | None = None
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
@@ -55,6 +58,17 @@ class Resume:
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {**vars(self), "options": options_to_json(self.options)}
+
+    def with_learnt(self, rule: LearntRule | None) -> Self:
+        """With the learnt rule of the review, unless that was taken over before."""
+        if rule is None or rule.time == self.learnt:
+            return self
+        noted = replace(self, learnt=rule.time)
+        if rule.learnt.options is None:
+            return noted
+        return replace(
+            noted, options=rule.learnt.options, delta=rule.learnt.delta, score=rule.score
+        )
 
     def usable(self, estimate: Estimate | None) -> RuleOptions:
         """The rule wanted, or the nearest that an estimate can serve."""
