@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from napari_relabel.cli import data, demo, model, review
+from napari_relabel.cli import data, demo, model, reproduce, review
 
 app = typer.Typer(
     name="napari-relabel",
@@ -27,6 +27,7 @@ for verb in (
     review.export,
     review.replay,
     data.evaluate,
+    reproduce.reproduce,
 ):
     app.command()(verb)
 
