@@ -20,7 +20,7 @@ from napari_relabel.core.flipcounts import (
 from napari_relabel.core.rules import Rule, RuleOptions
 from napari_relabel.core.transitions import SAME, TransitionSearch
 
-__all__ = ["CaseTable", "Learnt", "Reviewed", "learn", "tabulate"]
+__all__ = ["CaseTable", "Learnt", "Reviewed", "learn", "rule_in_words", "tabulate"]
 
 #: Shares of the largest U that are tried as delta.
 _U_SHARES = tuple(np.linspace(LOWEST_U, 0.95, 16).round(2).tolist())
@@ -85,8 +85,8 @@ class Learnt:
                 f"{self.gain:+.3f} (95 % interval {spread}), which is no reliable gain."
             )
         return (
-            f"{source}{_in_words(self.options, self.delta)}. On cases that it was not learnt from, "
-            f"Dice rises from {self.dice_given:.3f} to {self.dice_corrected:.3f}, by "
+            f"{source}{rule_in_words(self.options, self.delta)}. On cases that had no part in the "
+            f"choice Dice rises from {self.dice_given:.3f} to {self.dice_corrected:.3f}, by "
             f"{self.gain:+.3f} (95 % interval {spread}), and {self.precision:.0%} of the "
             f"{self.flipped:,} changed voxels are right."
         )
@@ -266,7 +266,8 @@ def _check(tables: Sequence[CaseTable]) -> None:
         )
 
 
-def _in_words(options: RuleOptions, delta: float) -> str:
+def rule_in_words(options: RuleOptions, delta: float) -> str:
+    """What a rule with learnt thresholds changes at a delta, as people say it."""
     if options.rule == "conditional":
         made = [
             f"{a} -> {b} where p({b}) > {t:.2f}"

@@ -50,7 +50,9 @@ class Action:
         return f"{self.tip}\nKey: {'hold ' if self.release is not None else ''}{keys}"
 
 
-def review_actions(commands: ReviewCommands, save: Callable[[], None]) -> tuple[Action, ...]:
+def review_actions(
+    commands: ReviewCommands, save: Callable[[], None], learn: Callable[[], None]
+) -> tuple[Action, ...]:
     """Everything that has a key.
 
     Parameters
@@ -59,6 +61,8 @@ def review_actions(commands: ReviewCommands, save: Callable[[], None]) -> tuple[
         What the actions do.
     save : callable
         Approves the case and saves its mask.
+    learn : callable
+        Learns a rule from the approved cases.
     """
     c = commands
     return (
@@ -132,6 +136,13 @@ def review_actions(commands: ReviewCommands, save: Callable[[], None]) -> tuple[
         ),
         Action(
             "higher", "Fewer", "Raise delta, less is proposed", "Shift-U", lambda: c.nudge_delta(+1)
+        ),
+        Action(
+            "learn",
+            "Learn from approved…",
+            "Choose the rule that suits the approved cases; asks before it is used",
+            "Control-Shift-H",
+            learn,
         ),
         Action("view", "View", "Given, corrected, difference, and again", "H", c.cycle_view),
         Action(

@@ -30,6 +30,7 @@ from napari_relabel.gui.decision_panel import DecisionPanel
 from napari_relabel.gui.estimate_panel import EstimatePanel
 from napari_relabel.gui.estimating import Estimating, describe
 from napari_relabel.gui.keys import KeyBinder, with_keys
+from napari_relabel.gui.learning import Learning
 from napari_relabel.gui.open_layers import review_of_layers
 from napari_relabel.gui.rule_panel import RulePanel
 from napari_relabel.gui.save_panel import SavePanel
@@ -59,7 +60,9 @@ class ReviewDock(QScrollArea):
         self.controller = ReviewController(napari_viewer)
         self.commands = ReviewCommands(self.controller)
         self.saving = Saving(self.controller, self.commands)
-        found = with_keys(review_actions(self.commands, self.saving.save), settings.keys())
+        self.learning = Learning(self.controller)
+        table = review_actions(self.commands, self.saving.save, self.learning.toggle)
+        found = with_keys(table, settings.keys())
         actions = {action.id: action for action in found}
         self._keys = KeyBinder(napari_viewer, found)
         self.controller.on_new_layers(self._keys.bind_layers)
@@ -69,13 +72,7 @@ class ReviewDock(QScrollArea):
             self.controller, self.commands, actions["previous_case"], actions["next_case"]
         )
         self.estimate = EstimatePanel()
-        self.rule = RulePanel(
-            self.controller,
-            self.commands,
-            actions["lower"],
-            actions["higher"],
-            actions["uncertainty"],
-        )
+        self.rule = RulePanel(self.controller, self.commands, self.learning, actions)
         self.decisions = DecisionPanel(self.controller, self.commands, actions)
         self.save = SavePanel(self.controller, actions["save"])
         self.status = QLabel()
@@ -90,6 +87,7 @@ class ReviewDock(QScrollArea):
             self._input.close,
             self.rule.close_panel,
             self.estimating.close,
+            self.learning.close,
             self.controller.close,
         ]
         self._build()
@@ -179,7 +177,10 @@ class ReviewDock(QScrollArea):
         assert app is not None
         # With the window going, all that is left to do is to stop threads and to close the journal.
         # No methods: when Qt destroys the widget, its own slots are not called any more.
-        closers, last = self._closers, [self.estimating.close, controller.abandon]
+        closers, last = (
+            self._closers,
+            [self.estimating.close, self.learning.close, controller.abandon],
+        )
         closers.append(last.clear)
         last.insert(0, closers.clear)
         for end in (app.aboutToQuit, self.destroyed):

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QStandardItemModel
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QLabel,
+    QMessageBox,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QDoubleSlider
 
 from napari_relabel.core.estimate import kind_title
+from napari_relabel.core.learn import rule_in_words
 from napari_relabel.core.rules import RULES
 from napari_relabel.gui.actions import Action
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.histogram import ScoreHistogram
-from napari_relabel.gui.parts import SPACING, QuietComboBox, QuietDoubleSpinBox, QuietSpinBox, row
+from napari_relabel.gui.learning import Learning
+from napari_relabel.gui.parts import (
+    SPACING,
+    QuietComboBox,
+    QuietDoubleSpinBox,
+    QuietSpinBox,
+    action_button,
+    row,
+)
+from napari_relabel.review.learning import LearnReport
 from napari_relabel.review.snapshot import Snapshot
 
 _RULE_TIPS = {
@@ -32,13 +51,14 @@ class RulePanel(QWidget):
         self,
         controller: ReviewController,
         commands: ReviewCommands,
-        lower: Action,
-        higher: Action,
-        uncertainty: Action,
+        learning: Learning,
+        actions: Mapping[str, Action],
     ) -> None:
         super().__init__()
-        self._controller = controller
-        keys = f"Keys: {lower.key_text} lower, {higher.key_text} higher"
+        self._controller, self._learning = controller, learning
+        self._action = actions["learn"]
+        uncertainty = actions["uncertainty"]
+        keys = f"Keys: {actions['lower'].key_text} lower, {actions['higher'].key_text} higher"
         self.histogram = ScoreHistogram()
         self.histogram.hint = keys
         self.slider = QDoubleSlider(Qt.Orientation.Horizontal)
@@ -73,12 +93,20 @@ class RulePanel(QWidget):
         layout.addLayout(
             row(self.uncertainty, QLabel("min size"), self.min_size, stretch=(1, 0, 0))
         )
+        self.learn = action_button(self._action)
+        self.question: QMessageBox | None = None
+        layout.addWidget(self.learn)
         self.histogram.delta_dragged.connect(commands.set_delta)
         self.slider.valueChanged.connect(commands.set_delta)
         self.value.valueChanged.connect(commands.set_delta)
         self.min_size.valueChanged.connect(commands.set_min_size)
         self.rule.activated.connect(lambda i: commands.set_options(rule=self.rule.itemData(i)))
         self.kind.activated.connect(lambda i: commands.set_options(kind=self.kind.itemData(i)))
+        learning.running_changed.connect(self.update_learn)
+        learning.progressed.connect(
+            lambda done, total: self.learn.setText(f"Learning, {done} / {total}… stop")
+        )
+        learning.learnt.connect(self._ask)
         controller.refreshed.connect(self.update_rule)
         controller.view_changed.connect(self.update_uncertainty)
         controller.case_changed.connect(self.update_uncertainty)
@@ -95,7 +123,10 @@ class RulePanel(QWidget):
         if session is None:
             return
         found = session.candidates
-        self.setEnabled(found is not None)
+        # Not the kind, which is set below, and not the button: it needs other cases than this.
+        for part in (self.histogram, self.slider, self.value, self.rule, self.min_size):
+            part.setEnabled(found is not None)
+        self.uncertainty.setEnabled(found is not None)
         self.histogram.set_histogram(snapshot.histogram, "" if found is None else found.score_name)
         self.histogram.set_delta(snapshot.delta)
         blockers = [
@@ -112,7 +143,18 @@ class RulePanel(QWidget):
         self.value.setValue(snapshot.delta)
         self.min_size.setValue(session.min_size)
         self._update_choices()
+        self.update_learn()
         del blockers
+
+    def update_learn(self) -> None:
+        """Show whether a rule can be learnt, and why not."""
+        if self._learning.running:
+            return
+        blocked = self._learning.blocked()
+        self.learn.setText(f"{self._action.title}  {self._action.key_text}")
+        self.learn.setEnabled(not blocked)
+        tip = self._action.tooltip
+        self.learn.setToolTip(f"{blocked}\n{tip}" if blocked else tip)
 
     def update_uncertainty(self) -> None:
         """Show whether the uncertainty is visible."""
@@ -121,12 +163,33 @@ class RulePanel(QWidget):
             with QSignalBlocker(self.uncertainty):
                 self.uncertainty.setChecked(layers.uncertainty.visible)
 
+    def _ask(self, report: LearnReport) -> None:
+        box = QMessageBox(self)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setWindowTitle("Learn from approved cases")
+        box.setText(report.learnt.describe())
+        if report.learnt.options is None:
+            box.setInformativeText(report.would_change())
+            box.addButton("Keep the present rule", QMessageBox.ButtonRole.RejectRole)
+        else:
+            box.setInformativeText(
+                f"{report.would_change()} Decisions stay as they are: these are proposals."
+            )
+            box.addButton("Use this rule", QMessageBox.ButtonRole.AcceptRole)
+            box.addButton("Keep the present rule", QMessageBox.ButtonRole.RejectRole)
+            box.accepted.connect(lambda: self._learning.apply(report))
+        self.question = box
+        box.open()
+
     def _update_choices(self) -> None:
         session = self._controller.session
         assert session is not None
         estimate, options = session.estimate, session.options
         self.rule.setCurrentIndex(self.rule.findData(options.rule))
-        self.rule.setToolTip(_RULE_TIPS[options.rule])
+        tip = _RULE_TIPS[options.rule]
+        if options.rule == "conditional" and options.thresholds:
+            tip += f"\nLearnt: {rule_in_words(options, session.delta)}"
+        self.rule.setToolTip(tip)
         model = self.rule.model()
         assert isinstance(model, QStandardItemModel)
         for i in range(self.rule.count()):

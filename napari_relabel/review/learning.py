@@ -67,7 +67,8 @@ class LearnReport:
 
     def would_change(self) -> str:
         """What the rule would change in the open cases, in plain words."""
-        left = f" {len(self.left_out)} have no estimate that it can use." if self.left_out else ""
+        count = len(self.left_out)
+        left = f" Without an estimate that it can use: {count}." if count else ""
         if self.learnt.options is None:
             return f"{len(self.open_cases)} open cases stay as they are.{left}"
         text = (

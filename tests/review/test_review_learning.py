@@ -224,7 +224,7 @@ def test_cases_without_an_estimate_that_the_rule_can_use_are_named(tmp_path):
     report = finish(iter_learn(folder, "anna"))
     assert report.open_cases == ("case3",)
     assert report.left_out == ("case4", "case5")
-    assert "2 have no estimate that it can use" in str(report)
+    assert "Without an estimate that it can use: 2." in str(report)
 
 
 def test_the_rest_is_corrected_by_the_learnt_rule_and_approved_cases_stay(tmp_path):
