@@ -7,12 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_relabel.core.progress import Progress, relay
+from napari_relabel.core.progress import Progress
 from napari_relabel.io.atomic import write_json
 from napari_relabel.io.tables import read_table
 from napari_relabel.reproduce.cells import Cell
 from napari_relabel.reproduce.data import prepare
 from napari_relabel.reproduce.machine import describe_machine
+from napari_relabel.reproduce.retrain import ARCHITECTURE, retrain
 from napari_relabel.reproduce.settings import options_for_cell
 from napari_relabel.training.corrections import Relabelling
 from napari_relabel.training.loop import train
@@ -62,7 +63,11 @@ def run_cell(
     dataset = yield from prepare(data, out, cell.dataset, cell.noise)
     ids = [case.id for case in dataset.cases if case.split == "train"]
     options = options_for_cell(cell, ids)
-    steps = train(dataset, options, run_path(out, cell))
+    folder = run_path(out, cell)
+    if cell.retrained:
+        steps = retrain(dataset, options, folder, run_path(out, cell.needs) if cell.needs else None)
+    else:
+        steps = train(dataset, options, folder)
     result = yield from _until(steps, time_is_over)
     if result is None:
         return False
@@ -101,6 +106,7 @@ def describe_cell(cell: Cell, options: TrainOptions, result: TrainResult) -> dic
         "label_dice_after": last.label_dice,
         "label_change": last.label_change,
         "changed_after_epoch": _changed_after(result.history),
+        "architecture": ARCHITECTURE if cell.retrained else "MONAI BasicUNet with batch norm",
         "kind": relabelling.kind if relabelling else None,
         "options": options.to_json(),
         "history": [asdict(metrics) for metrics in result.history],
@@ -115,14 +121,9 @@ def _until(
     steps: Generator[TrainProgress, None, TrainResult], time_is_over: Callable[[], bool]
 ) -> Generator[Progress, None, TrainResult | None]:
     epoch = 0
-
-    def see(step: TrainProgress) -> TrainProgress:
-        return step
-
-    seen = relay(steps, see)
     while True:
         try:
-            step = next(seen)
+            step = next(steps)
         except StopIteration as stop:
             result: TrainResult = stop.value
             return result
