@@ -16,6 +16,15 @@ from napari_relabel.core.progress import Step, finish
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: What may be missing, and the extra that brings it.
+_EXTRAS = {
+    "torch": "model",
+    "monai": "model",
+    "safetensors": "model",
+    "matplotlib": "model,reproduce",
+    "filelock": "model,reproduce",
+}
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
@@ -49,11 +58,11 @@ def plain_errors(verb: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:  # a RuntimeError too, but no error to report
             raise
         except ModuleNotFoundError as error:
-            if error.name not in ("torch", "monai", "safetensors"):
+            if error.name not in _EXTRAS:
                 raise
             fail(
                 f"this needs {error.name}, which is not installed: "
-                'pip install "napari-relabel[model]"'
+                f'pip install "napari-relabel[{_EXTRAS[error.name]}]"'
             )
         except (ValueError, OSError, RuntimeError) as error:
             fail(str(error))

@@ -44,10 +44,21 @@ def reproduce(
     napari-relabel reproduce fig5 --data DATA --out OUT --only skin
     """
     from napari_relabel.reproduce.cells import figure_cells, table1_cells
+    from napari_relabel.reproduce.output import write_figure4, write_figure5, write_out
     from napari_relabel.reproduce.schedule import chosen, work
 
-    cells = chosen(table1_cells() if what is What.table1 else figure_cells(), only)
+    planned = table1_cells() if what is What.table1 else figure_cells(4 if what is What.fig4 else 5)
+    cells = chosen(planned, only)
     worked = follow(work(cells, data, out, budget_minutes=budget), f"reproduce {what.value}")
+    datasets = tuple(dict.fromkeys(cell.dataset for cell in cells))
+    if what is What.table1:
+        written = write_out(out)
+    elif what is What.fig4:
+        written = follow(write_figure4(data, out, datasets), "drawing")
+    else:
+        written = write_figure5(out, datasets)
     record = asdict(worked)
     lines = [f"{name}: {len(names)} cells" for name, names in record.items() if names]
-    emit({"what": what.value, "out": str(out), **record}, lines, as_json=as_json)
+    lines += [f"written: {path}" for path in written]
+    files = [str(path) for path in written]
+    emit({"what": what.value, "out": str(out), **record, "written": files}, lines, as_json=as_json)

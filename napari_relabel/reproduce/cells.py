@@ -112,13 +112,14 @@ def table1_cells() -> tuple[Cell, ...]:
     return tuple(dict.fromkeys(_in_order()))
 
 
-def figure_cells() -> tuple[Cell, ...]:
-    """The cells that Figures 4 and 5 show."""
+def figure_cells(figure: Literal[4, 5]) -> tuple[Cell, ...]:
+    """The cells that Figure 4 or 5 shows."""
+    variants = ("ours-mcdo",) if figure == 4 else ("watch", "ours-mcdo")
     return tuple(
         Cell(dataset, noise, variant)
         for dataset in DATASETS
         for noise in NOISES
-        for variant in ("ours-mcdo", "watch")
+        for variant in variants
     )
 
 

@@ -15,7 +15,7 @@ from napari_relabel.reproduce.data import prepare
 from napari_relabel.reproduce.machine import describe_machine
 from napari_relabel.reproduce.retrain import ARCHITECTURE, retrain
 from napari_relabel.reproduce.settings import options_for_cell
-from napari_relabel.training.corrections import Relabelling
+from napari_relabel.training.corrections import Correction, Relabelling
 from napari_relabel.training.loop import train
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.result import TrainProgress, TrainResult
@@ -92,7 +92,6 @@ def describe_cell(cell: Cell, options: TrainOptions, result: TrainResult) -> dic
     dict
     """
     last = result.history[-1]
-    relabelling = options.correction if isinstance(options.correction, Relabelling) else None
     return {
         "schema": SCHEMA,
         "cell": asdict(cell),
@@ -107,7 +106,7 @@ def describe_cell(cell: Cell, options: TrainOptions, result: TrainResult) -> dic
         "label_change": last.label_change,
         "changed_after_epoch": _changed_after(result.history),
         "architecture": ARCHITECTURE if cell.retrained else "MONAI BasicUNet with batch norm",
-        "kind": relabelling.kind if relabelling else None,
+        "kind": _kind(options.correction),
         "options": options.to_json(),
         "history": [asdict(metrics) for metrics in result.history],
         "measures": _measures(result.folder / "measures.csv"),
@@ -134,6 +133,12 @@ def _until(
                 steps.close()
                 return None
         yield Progress(step.done, step.total, step.message)
+
+
+def _kind(how: Correction | None) -> str | None:
+    # Other rules score by p_mean alone, or learn theirs.
+    by_u = isinstance(how, Relabelling) and how.rule in ("uncertainty", "gated")
+    return how.kind if isinstance(how, Relabelling) and by_u and not how.trusted else None
 
 
 def _changed_after(history: Sequence[EpochMetrics]) -> int | None:

@@ -42,7 +42,7 @@ def test_cells_come_in_the_order_of_importance() -> None:
 
 
 def test_names_are_unique_and_stable() -> None:
-    cells = (*table1_cells(), *figure_cells())
+    cells = (*table1_cells(), *figure_cells(4), *figure_cells(5))
     assert len({c.name for c in cells}) == len(set(cells))
     assert Cell("skin", "3 vertices", "none").name == "skin-3-vertices-none-seed0"
     assert Cell("liver", "clean", "ours-mcdo", 2).name == "liver-clean-ours-mcdo-seed2"

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from napari_relabel.cli.app import app
 from napari_relabel.core.progress import finish
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.volume import read_labels
@@ -71,7 +73,8 @@ def test_cells_are_finished_and_then_skipped(data: Path, tmp_path: Path) -> None
     assert none["dice_noisy"] != none["dice_clean"]
     assert none["label_change"] == 0 and none["changed_after_epoch"] is None
     assert 0 < none["label_dice_before"] < 1
-    assert none["kind"] is None and ours["kind"] == "total"
+    # The default rule scores by p_mean.
+    assert none["kind"] is None and ours["kind"] is None
     assert [row["epoch"] for row in ours["measures"]] == [0, 1, 2, 3]
     assert none["label_dice_before"] == ours["label_dice_before"]
     # What is trained on from scratch are the labels that relabelling ended with.
@@ -131,3 +134,20 @@ def test_a_cell_in_work_elsewhere_is_left_alone_until_that_process_dies(
         finally:
             other.kill()
     assert finish(work([NONE], data, out)).finished == [NONE.name]
+
+
+def test_the_verb_works_reports_and_draws(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    common = ["--data", str(data), "--out", str(out), "--json"]
+    runner = CliRunner()
+    made = runner.invoke(app, ["reproduce", "fig4", "--only", OURS.name, *common])
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["finished"] == [OURS.name]
+    assert [Path(p).name for p in json.loads(made.stdout)["written"]] == ["fig4-skin.png"]
+    report = runner.invoke(app, ["reproduce", "table1", "--budget", "0", *common])
+    assert report.exit_code == 0, report.output
+    assert json.loads(report.stdout)["before"] == [OURS.name]
+    assert "1 of " in (out / "table1.md").read_text()
+    wrong = runner.invoke(app, ["reproduce", "table1", "--only", "heart", *common])
+    assert wrong.exit_code == 1
+    assert "no cell fits 'heart'" in wrong.stderr
