@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from napari_relabel.reproduce.canvas import COLOURS, new_figure, save
 from napari_relabel.reproduce.cells import NOISES, DatasetName
@@ -105,11 +106,12 @@ def _change(panel: Axes, measures: Sequence[Measure]) -> None:
     changes = relative_changes(measures)
     panel.plot([m.epoch for m in measures[1:]], changes, "o-", ms=3, color="black")
     panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_ylim(bottom=0)
 
 
 def _starts(panel: Axes, measures: Sequence[Measure], dataset: DatasetName) -> None:
-    panel.axvline(POSTER[dataset], color="0.6", ls=":", label="start in the poster")
+    panel.axvline(POSTER[dataset], color=COLOURS[1], ls=":", lw=2.5, label="start in the poster")
     for epoch, style, name in (
         (uncertainty_settled(measures), "--", "start by change of U"),
         (early_learning_ends(measures), "-", "start by early learning (default)"),

@@ -64,10 +64,10 @@ class Share:
             return None
         if self.gap is None or not self.n:
             return "not run"
-        return (
-            f"unmeasurable: the gap, {100 * self.gap.mean:.1f}, is not above its spread, "
-            f"{100 * (self.gap.spread or 0):.1f}"
-        )
+        gap = f"unmeasurable: the gap, {100 * self.gap.mean:.1f}"
+        if self.gap.spread is None:
+            return f"{gap}, is not positive"
+        return f"{gap}, is not above its spread, {100 * self.gap.spread:.1f}"
 
 
 def share_of_gap(reference: BySeed, none: BySeed, variant: BySeed) -> Share:

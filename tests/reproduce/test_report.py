@@ -46,6 +46,8 @@ def test_a_gap_within_its_spread_is_not_divided_by() -> None:
     # Gaps 0.00 and 0.04: mean 0.02, spread 0.028.
     assert found.share is None
     assert found.why_not == "unmeasurable: the gap, 2.0, is not above its spread, 2.8"
+    one_seed = share_of_gap({0: 0.5}, {0: 0.52}, {0: 0.6})
+    assert one_seed.why_not == "unmeasurable: the gap, -2.0, is not positive"
     assert share_of_gap({}, {0: 0.5}, {0: 0.6}).why_not == "not run"
     assert difference({0: 0.5}, {1: 0.6}) is None
 
