@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_relabel.cli import data, demo, model, reproduce, review
+from napari_relabel.cli import train as training
 
 app = typer.Typer(
     name="napari-relabel",
@@ -19,7 +20,7 @@ app = typer.Typer(
 for verb in (
     demo.demo,
     data.noise,
-    model.train,
+    training.train,
     model.estimate,
     review.review,
     review.learn,

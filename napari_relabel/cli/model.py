@@ -1,4 +1,4 @@
-"""Verbs on models: train one, estimate uncertainty with one."""
+"""The verb that estimates uncertainty over a data set."""
 
 from __future__ import annotations
 
@@ -18,59 +18,6 @@ class MethodChoice(StrEnum):
     ensemble = "ensemble"
     tta = "tta"
     given = "given"
-
-
-@plain_errors
-def train(
-    dataset: Annotated[Path, typer.Argument(help="Folder or manifest of images and masks.")],
-    out: Annotated[Path, typer.Option(help="RUN folder; an interrupted run goes on here.")],
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training set.")] = None,
-    size: Annotated[
-        int | None, typer.Option(min=32, help="Working size of 2D images in pixels.")
-    ] = None,
-    features: Annotated[
-        int | None, typer.Option(min=4, help="Channels of the first block of the network.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images or patches a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Adam's step size.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Train a U-Net on the given masks.
-
-    Example: napari-relabel train dataset --out run --epochs 12
-    """
-    from napari_relabel.io.dataset import open_dataset
-    from napari_relabel.training.loop import train as run_training
-    from napari_relabel.training.options import options_for
-
-    cases = open_dataset(dataset)
-    options = options_for(
-        cases,
-        epochs=epochs,
-        size=size,
-        features=features,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    result = follow(run_training(cases, options, out), "training")
-    score = result.dice_mean
-    lines = [f"Model of epoch {result.kept_epoch}: {result.model}"]
-    if score is None:
-        lines.append("No validation cases: mark some in the data set to see the Dice of a model.")
-    else:
-        lines.append(f"Validation Dice {score:.4f}, mean over {len(result.validation)} cases")
-    lines += [f"not paired, left out: {name}" for name in cases.unpaired]
-    record: dict[str, Any] = {
-        "run": str(result.folder),
-        "model": str(result.model),
-        "epoch": result.kept_epoch,
-        "dice_mean": score,
-        "validation": dict(result.validation),
-        "unpaired": list(cases.unpaired),
-    }
-    emit(record, lines, as_json=as_json)
 
 
 @plain_errors

@@ -137,6 +137,7 @@ def correct(
             break
         correction, table = left.pop(best), tried[best]
         chosen = (table + PULL * table.mean(axis=0)).argmax(axis=1)
+        chosen[[not c for c in classes]] = 0
         for case in np.flatnonzero(chosen).tolist():
             level = correction.levels[chosen[case] - 1]
             labels[case] = correction.apply(case, labels[case], level)

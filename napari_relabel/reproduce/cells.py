@@ -48,6 +48,8 @@ _REST = (
     "confident-mcdo",
     "paper-ensemble",
 )
+#: The epochs after which the paper began to relabel, by its own rule with its own networks.
+_PAPER_STARTS = {"skin": 2, "liver": 1}
 #: Members of the ensembles: each costs as much as a whole cell.
 _MEMBERS = 3
 
@@ -165,7 +167,7 @@ def correction_for(cell: Cell, training_ids: Sequence[str], epochs: int) -> Corr
             rule="uncertainty",
             kind="total",
             delta=0.2,
-            start="uncertainty-change",
+            start=_PAPER_STARTS[cell.dataset],
         )
     if what == "argmax":
         return Relabelling(rule="gated", delta=0.0)

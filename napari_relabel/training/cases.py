@@ -205,6 +205,43 @@ def majority(labels: LabelArray, shape: Sequence[int]) -> LabelArray:
     return winner
 
 
+def trusted_indices(cases: Cases, ids: Sequence[str]) -> list[int]:
+    """Places of trusted cases among the training cases.
+
+    Parameters
+    ----------
+    cases : Cases
+        In memory.
+    ids : sequence of str
+        Their ids.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    InputError
+        If one is no training case or names no clean mask.
+    """
+    places = {case.paths.id: i for i, case in enumerate(cases.train)}
+    unknown = [name for name in ids if name not in places]
+    without = [n for n in ids if n in places and cases.train[places[n]].clean is None]
+    for names, what in ((unknown, "no training case"), (without, "no clean mask")):
+        if names:
+            raise InputError(
+                f"trusted cases need a clean mask in the manifest (column clean) and to be trained "
+                f"on: {what} for {', '.join(names[:5])}"
+            )
+    return [places[name] for name in ids]
+
+
+def clean_labels(case: TrainingCase) -> LabelArray:
+    """Clean labels of a case that `trusted_indices` has found to have some."""
+    assert case.clean is not None
+    return case.clean
+
+
 def _with_clean(case: TrainingCase, values: tuple[int, ...], working: WorkingGrid) -> TrainingCase:
     path = case.paths.clean
     if path is None:

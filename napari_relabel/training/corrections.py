@@ -36,9 +36,10 @@ class Relabelling:
     delta : float, optional
         Of a named rule. None: chosen for each case by the evidence in its image, without any
         clean mask.
-    start : {"early-learning", "uncertainty-change"} or int
-        When correcting begins; see `napari_relabel.training.onset`. A number is an epoch, counted
-        from 1: labels are corrected at its end.
+    start : int or {"early-learning", "uncertainty-change"}
+        When correcting begins. A number is an epoch, counted from 1: labels are corrected at its
+        end, and at that of every later one, so that an early start is mended later. For the other
+        two see `napari_relabel.training.onset`.
     max_fraction : float
         A case of which more than this share of the voxels would change keeps its given labels, in
         [0, 1].
@@ -58,7 +59,7 @@ class Relabelling:
     rule: TrainingRule = "evidence"
     kind: Kind = "total"
     delta: float | None = None
-    start: Onset | int = "early-learning"
+    start: Onset | int = 3
     max_fraction: float = 0.5
     trusted: tuple[str, ...] = ()
 

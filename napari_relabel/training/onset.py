@@ -7,28 +7,30 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 
 #: Share of its first slope that early learning may have lost (ADELE's r).
 SLOPE_LOST = 0.9
 
-#: Fewest measurements that the curve of early learning, with its three parameters, is fitted to.
-_FEWEST = 4
+#: Fewest epochs that the curve of early learning, with its three parameters, is fitted to.
+_FEWEST = 3
+
+Floats = npt.NDArray[np.float64]
 
 
 class Measure(NamedTuple):
-    """What is measured of a network in training, four times an epoch, on some training cases.
+    """What is measured of a network after an epoch, on some of the training cases.
 
-    `epoch` is how far training was, in epochs; `uncertainty` the mean total U per voxel;
+    `epoch` counts from 1, 0 being before training; `uncertainty` is the mean total U per voxel;
     `agreement` the IoU of predictions with the given foreground, in [0, 1].
     """
 
-    epoch: float
+    epoch: int
     uncertainty: float
     agreement: float
 
 
-def relative_changes(measures: Sequence[Measure]) -> npt.NDArray[np.float64]:
+def relative_changes(measures: Sequence[Measure]) -> Floats:
     """|S_e - S_(e-1)| / S_(e-1) of the uncertainty between successive measures.
 
     Parameters
@@ -48,75 +50,67 @@ def relative_changes(measures: Sequence[Measure]) -> npt.NDArray[np.float64]:
         return np.where(s[:-1] > 0, np.abs(np.diff(s)) / s[:-1], np.inf)
 
 
-def uncertainty_settled(measures: Sequence[Measure]) -> float | None:
-    """When the summed uncertainty changed least, as far as that is known on line.
+def uncertainty_settled(measures: Sequence[Measure]) -> int | None:
+    """After which epoch the summed uncertainty had changed least, as far as that is known on line.
 
     Parameters
     ----------
     measures : sequence of Measure
-        From before training on, in the order of time.
+        From before training on, one per epoch.
 
     Returns
     -------
-    float or None
-        The time, in epochs, of the first local minimum of the relative change that a whole epoch
-        of later measures did not undercut; None while there is none.
+    int or None
+        The first epoch, from 2, with a smaller relative change than the one before and the one
+        after; None while there is none.
 
     Notes
     -----
     Redekop and Chernyavskiy start relabelling at the epoch whose relative change of the summed
-    uncertainty is smallest. That needs the whole curve; on line the first minimum is taken.
+    uncertainty is smallest. That needs the whole curve; on line the first local minimum is taken,
+    which is known one epoch later. The change of the first epoch, from an untrained network,
+    counts as one before only.
     """
     changes = relative_changes(measures)
-    for index, change in enumerate(changes):
-        at = measures[index + 1].epoch
-        later = changes[index + 1 :]
-        waited = [m.epoch - at for m in measures[index + 2 :]]
-        patient = [c for c, wait in zip(later, waited, strict=True) if wait <= 1]
-        if waited and waited[-1] >= 1 and all(c > change for c in patient):
-            return at
+    for i in range(1, len(changes) - 1):
+        if changes[i - 1] > changes[i] <= changes[i + 1]:
+            return measures[i + 1].epoch
     return None
 
 
-def early_learning_ends(measures: Sequence[Measure]) -> float | None:
-    """When the agreement with the given labels has almost stopped to rise quickly.
+def early_learning_ends(measures: Sequence[Measure]) -> int | None:
+    """After which epoch the agreement with the given labels no longer rises quickly.
 
     Parameters
     ----------
     measures : sequence of Measure
-        From before training on, in the order of time.
+        From before training on, one per epoch.
 
     Returns
     -------
-    float or None
-        The time, in epochs, of the first measure at which the fitted curve has lost `SLOPE_LOST`
-        of its slope; None while it has not, or too few measures are there.
+    int or None
+        The first epoch, from 3, by which the fitted curve has lost `SLOPE_LOST` of the slope that
+        it had after epoch 1; None while it has not.
 
     Notes
     -----
-    ADELE (Liu et al., CVPR 2022): f(x) = a (1 - exp(-x^b / c)) is fitted to the IoU over time x,
-    and correcting starts when |f'(1) - f'(x)| / |f'(1)| > r. The reference slope is here that of
-    the first measure after the start of training, because epochs of different data sets hold
-    different numbers of steps.
+    ADELE (Liu et al., CVPR 2022): f(x) = a (1 - exp(-x^b / c)) is fitted to the IoU after epoch x,
+    and correcting starts when |f'(1) - f'(x)| / |f'(1)| > r = 0.9.
     """
     points = [m for m in measures if m.epoch > 0]
     if len(points) < _FEWEST:
         return None
-    x = np.array([m.epoch for m in points])
+    x = np.array([m.epoch for m in points], np.float64)
     y = np.array([m.agreement for m in points])
 
-    def curve(x: npt.NDArray[np.float64], a: float, b: float, c: float) -> npt.NDArray[np.float64]:
-        fitted: npt.NDArray[np.float64] = a * (1 - np.exp(-(x**b) / c))
-        return fitted
+    def residuals(parameters: Floats) -> Floats:
+        a, b, c = parameters
+        off: Floats = a * (1 - np.exp(-(x**b) / c)) - y
+        return off
 
-    try:
-        (a, b, c), _ = curve_fit(
-            curve, x, y, p0=(0.8, 1.0, 1.0), bounds=([0, 0.05, 1e-6], [1, 4, 1e3]), maxfev=5000
-        )
-    except RuntimeError:
-        # Nothing that looks like early learning can be fitted (yet).
-        return None
+    a, b, c = least_squares(
+        residuals, (0.8, 1.0, 1.0), bounds=((0, 0.05, 1e-6), (1, 4, 1e3)), x_scale=(1, 1, 10)
+    ).x
     slope = a * b / c * x ** (b - 1) * np.exp(-(x**b) / c)
-    first = float(slope.max())
-    lost = np.flatnonzero((slope < (1 - SLOPE_LOST) * first) & (x > x[int(slope.argmax())]))
-    return float(x[lost[0]]) if lost.size else None
+    lost = (slope < (1 - SLOPE_LOST) * slope[0]) & (x >= _FEWEST)
+    return int(x[lost][0]) if lost.any() else None

@@ -15,16 +15,15 @@ from napari_relabel.core.evidence import OutlineContrast
 from napari_relabel.core.learn import Reviewed, learn
 from napari_relabel.core.metrics import dice_per_class
 from napari_relabel.core.rules import RuleOptions, candidates
-from napari_relabel.io.errors import InputError
 from napari_relabel.models.unet import RelabelUNet
-from napari_relabel.training.cases import Cases, TrainingCase
+from napari_relabel.training.cases import Cases, TrainingCase, clean_labels, trusted_indices
 from napari_relabel.training.corrections import Relabelling
 from napari_relabel.training.judging import Opinion, judge
 from napari_relabel.training.levels import classes_that_count, deltas, flip, transitions
 from napari_relabel.training.onset import Measure, early_learning_ends, uncertainty_settled
 from napari_relabel.training.options import TrainOptions
 
-#: Pictures, or volumes, that are measured four times an epoch.
+#: Pictures, or volumes, that are measured after every epoch.
 _PROBED = {2: 128, 3: 4}
 
 
@@ -73,6 +72,8 @@ class Corrector:
         So far, from before training on.
     corrected : list of ndarray, uint8
         Corrected labels of every training case, on the working grid.
+    start : int or None
+        Epoch after which correcting began; None before that, and with trusted cases.
     """
 
     def __init__(self, cases: Cases, options: TrainOptions, relabelling: Relabelling) -> None:
@@ -84,6 +85,7 @@ class Corrector:
         self._contrast: npt.NDArray[np.float64] | None = None
         self._best_gain = 0.0
         self._outlines: list[OutlineContrast] = []
+        self.start: int | None = None
         self.measures: list[Measure] = []
         self.corrected: list[LabelArray] = list(self._given)
 
@@ -95,17 +97,15 @@ class Corrector:
             labels[i] = clean_labels(self._cases.train[i])
         return labels
 
-    def measure(
-        self, networks: Sequence[RelabelUNet], epoch: float
-    ) -> Generator[int, None, Measure]:
+    def measure(self, networks: Sequence[RelabelUNet], epoch: int) -> Generator[int, None, Measure]:
         """Measure uncertainty and agreement on some of the training cases.
 
         Parameters
         ----------
         networks : sequence of RelabelUNet
             In training.
-        epoch : float
-            How far training is, in epochs.
+        epoch : int
+            Epochs finished.
 
         Yields
         ------
@@ -121,7 +121,7 @@ class Corrector:
         rng = np.random.default_rng([self._options.seed, 8])
         chosen = np.sort(rng.permutation(len(self._given))[:n])
         cases = [self._cases.train[i] for i in chosen]
-        opinions = yield from self._judge(networks, cases, 9, round(4 * epoch))
+        opinions = yield from self._judge(networks, cases, 9, epoch)
         hits = union = 0
         for opinion, case in zip(opinions, cases, strict=True):
             predicted = opinion.prediction
@@ -156,7 +156,7 @@ class Corrector:
         -------
         Relabelled
         """
-        if not self._trusted and not self.has_started(epoch):
+        if not self._trusted and not self._is_time(epoch):
             return Relabelled(False, {}, ())
         opinions = yield from self._judge(networks, self._cases.train, 10, epoch)
         if self._trusted:
@@ -164,16 +164,21 @@ class Corrector:
         attempt = yield from self._attempt(opinions)
         merged = self._merge(attempt)
         self.corrected, self._contrast = list(merged.labels), merged.contrast
-        return Relabelled(True, merged.why, opinions)
+        return Relabelled(True, {**merged.why, "start": self.start}, opinions)
 
-    def has_started(self, epoch: int) -> bool:
-        """Whether labels are corrected at the end of this epoch."""
-        start = self._how.start
-        if isinstance(start, int):
-            return epoch >= start
-        known = [m for m in self.measures if m.epoch <= epoch]
-        ended = early_learning_ends if start == "early-learning" else uncertainty_settled
-        return ended(known) is not None
+    def _is_time(self, epoch: int) -> bool:
+        # Once begun it goes on: the agreement that tells when to begin is with labels that are no
+        # longer taught.
+        if self.start is None:
+            wanted = self._how.start
+            if isinstance(wanted, int):
+                due = epoch >= wanted
+            elif wanted == "early-learning":
+                due = early_learning_ends(self.measures) is not None
+            else:
+                due = uncertainty_settled(self.measures) is not None
+            self.start = epoch if due else None
+        return self.start is not None
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be known to go on, besides the labels."""
@@ -181,6 +186,7 @@ class Corrector:
             "measures": [list(measure) for measure in self.measures],
             "contrast": None if self._contrast is None else self._contrast.tolist(),
             "best_gain": self._best_gain,
+            "start": self.start,
         }
 
     def load_state_dict(
@@ -190,6 +196,7 @@ class Corrector:
         self.measures = [Measure(*values) for values in state["measures"]]
         self._contrast = None if state["contrast"] is None else np.array(state["contrast"])
         self._best_gain = float(state["best_gain"])
+        self.start = state["start"]
         self.corrected = [corrected.get(c.paths.id, c.given) for c in self._cases.train]
 
     def _judge(
@@ -279,43 +286,6 @@ class Corrector:
 
     def _dice(self, labels: LabelArray, reference: LabelArray) -> float:
         return float(np.mean(dice_per_class(labels, reference, self._cases.n_classes)[1:]))
-
-
-def trusted_indices(cases: Cases, ids: Sequence[str]) -> list[int]:
-    """Places of trusted cases among the training cases.
-
-    Parameters
-    ----------
-    cases : Cases
-        In memory.
-    ids : sequence of str
-        Their ids.
-
-    Returns
-    -------
-    list of int
-
-    Raises
-    ------
-    InputError
-        If one is no training case or names no clean mask.
-    """
-    places = {case.paths.id: i for i, case in enumerate(cases.train)}
-    unknown = [name for name in ids if name not in places]
-    without = [n for n in ids if n in places and cases.train[places[n]].clean is None]
-    for names, what in ((unknown, "no training case"), (without, "no clean mask")):
-        if names:
-            raise InputError(
-                f"trusted cases need a clean mask in the manifest (column clean) and to be trained "
-                f"on: {what} for {', '.join(names[:5])}"
-            )
-    return [places[name] for name in ids]
-
-
-def clean_labels(case: TrainingCase) -> LabelArray:
-    """Clean labels of a case that `trusted_indices` has found to have some."""
-    assert case.clean is not None
-    return case.clean
 
 
 def _summary(found: Corrected) -> dict[str, Any]:

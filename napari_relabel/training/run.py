@@ -23,7 +23,7 @@ from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.relabel import Corrector
 from napari_relabel.training.result import TrainProgress, TrainResult
 from napari_relabel.training.runfolder import EpochMetrics, RunFolder
-from napari_relabel.training.trainer import Trainer
+from napari_relabel.training.trainer import Step, Trainer
 from napari_relabel.training.validation import (
     CaseDice,
     Validation,
@@ -95,7 +95,7 @@ class Run:
     def epochs(self) -> Generator[TrainProgress, None, None]:
         """Train the epochs that are left."""
         if self.corrector is not None and not self.corrector.measures:
-            yield from self._measure(0.0)
+            yield from self._measure()
         while self.epoch < self.options.epochs:
             start = time.perf_counter()
             label_dice, label_change = label_quality(self.cases, self.trainers[0].labels)
@@ -132,32 +132,27 @@ class Run:
         for number, trainer in enumerate(self.trainers, start=1):
             member = f", member {number}" if len(self.trainers) > 1 else ""
             losses.append((yield from self._teach_one(trainer, member)))
-        yield from self._measure(float(self.epoch))
+        yield from self._measure()
         return float(np.mean(losses))
 
     def _teach_one(self, trainer: Trainer, member: str) -> Generator[TrainProgress, None, float]:
         before = trainer.epoch
         about = f"epoch {before + 1} of {self.options.epochs}{member}"
-        steps = trainer.run_epoch()
-        quarter = 1
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                return float(stop.value)
-            message = f"{about}, step {step.number} of {step.total}"
-            yield self._progress(before, step.number, message, step.loss)
-            # The members of an ensemble are only comparable between epochs.
-            if not member and quarter < 4 and 4 * step.number >= quarter * step.total:
-                yield from self._measure(before + quarter / 4)
-                quarter += 1
 
-    def _measure(self, epoch: float) -> Generator[TrainProgress, None, None]:
+        def show(step: Step) -> TrainProgress:
+            message = f"{about}, step {step.number} of {step.total}"
+            return self._progress(before, step.number, message, step.loss)
+
+        return (yield from relay(trainer.run_epoch(), show))
+
+    def _measure(self) -> Generator[TrainProgress, None, None]:
         if self.corrector is None:
             return
         yield from relay(
-            self.corrector.measure(self.networks, epoch),
-            lambda done: self._progress(int(epoch), 0, f"uncertainty after {epoch:g} epochs"),
+            self.corrector.measure(self.networks, self.epoch),
+            lambda done: self._progress(
+                self.epoch, 0, f"uncertainty after epoch {self.epoch}, case {done}"
+            ),
         )
 
     def _validate(self) -> Generator[TrainProgress, None, Validation]:

@@ -155,6 +155,13 @@ class RunFolder:
         for name in ("label_values", "training", "validation"):
             self._refuse_if_different(name, record[name])
 
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """The label value in the files of each class index; InputError before `start`."""
+        if self._known is None:
+            raise InputError(f"{self.path} holds no run yet: train first")
+        return tuple(self._known["label_values"])
+
     def load_state(self) -> dict[str, Any] | None:
         """State saved by `save_state`, None where no epoch was finished yet."""
         if self._known is None or not self.state_path.exists():
@@ -177,7 +184,7 @@ class RunFolder:
         return self.path / "flips" / f"epoch-{epoch:03}.npz"
 
     def write_measures(self, measures: Sequence[Measure]) -> None:
-        """Write ``measures.csv``: uncertainty and agreement, four times an epoch."""
+        """Write ``measures.csv``: uncertainty and agreement after every epoch."""
         self._write_table("measures.csv", Measure._fields, [m._asdict() for m in measures])
 
     def write_metrics(self, history: Sequence[EpochMetrics]) -> None:

@@ -16,10 +16,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 from napari_relabel.training.augment import AugmentOptions
-from napari_relabel.training.cases import Cases
+from napari_relabel.training.cases import Cases, clean_labels, trusted_indices
+from napari_relabel.training.corrections import Reweighting
 from napari_relabel.training.dropout import use_training_dropout
 from napari_relabel.training.losses import make_loss
 from napari_relabel.training.options import TrainOptions
+from napari_relabel.training.reweight import reweighted_loss
 from napari_relabel.training.windows import epoch_batches, make_batch
 
 _CALIBRATION_BATCHES = 16
@@ -62,6 +64,10 @@ class Trainer:
         self.cases = cases
         self.options = options
         self.labels: list[LabelArray] = [case.given for case in cases.train]
+        how = options.correction
+        self._clean = trusted_indices(cases, how.trusted) if isinstance(how, Reweighting) else []
+        for i in self._clean:
+            self.labels[i] = clean_labels(cases.train[i])
         self.epoch = 0
         config = UNetConfig(
             spatial_dims=options.spatial_dims,
@@ -119,8 +125,9 @@ class Trainer:
                 rng,
             )
             self._set_learning_rate((epoch - 1) * len(batches) + step)
+            clean = self._clean_batch(rng)
             with _seeded(options.seed, 5, epoch, step):
-                loss = self._step(images, targets)
+                loss = self._step(images, targets, clean)
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss became {loss} in epoch {epoch}, step {step + 1}: lower the "
@@ -147,12 +154,37 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
 
-    def _step(self, images: Tensor, targets: Tensor) -> float:
+    def _step(self, images: Tensor, targets: Tensor, clean: tuple[Tensor, Tensor] | None) -> float:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(self._logits(images), targets)
+        if clean is None:
+            loss = self._loss(self._logits(images), targets)
+        else:
+            found = reweighted_loss(
+                self.network,
+                images.contiguous(memory_format=self._layout),
+                targets,
+                clean[0].contiguous(memory_format=self._layout),
+                clean[1],
+                bfloat16=self.options.bfloat16,
+            )
+            if found.loss is None:
+                return 0.0
+            loss = found.loss
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())
+
+    def _clean_batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor] | None:
+        if not self._clean:
+            return None
+        n = min(self.options.batch_size, len(self._clean))
+        chosen = rng.choice(self._clean, n, replace=False)
+        return make_batch(
+            [self.cases.train[i] for i in chosen],
+            [self.labels[i] for i in chosen],
+            self.options,
+            rng,
+        )
 
     def _calibrate(self, epoch: int, count: int) -> Generator[None, None, None]:
         # Batch norm's usual statistics are a moving average over the last ten batches or so, of

@@ -1,0 +1,173 @@
+"""Contrast across outlines against a plain formula, and the corrections that it decides."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from napari_relabel.core.automatic import MARGIN, Correction, correct
+from napari_relabel.core.evidence import BAND, OutlineContrast
+from napari_relabel.core.noise import polygon
+from napari_relabel.core.progress import finish
+
+
+def disc(radius, shape=(48, 48), centre=None):
+    centre = centre or [(n - 1) / 2 for n in shape]
+    squares = sum((g - c) ** 2 for g, c in zip(np.indices(shape), centre, strict=True))
+    return (squares < radius**2).astype(np.uint8)
+
+
+def plain_contrast(image, mask):
+    """The definition, voxel by voxel, without boxes, filters or half precision."""
+    smooth = np.stack([ndimage.gaussian_filter(x.astype(float), 1.0) for x in image])
+    smooth = np.stack([(x - x.mean()) / x.std() for x in smooth])
+    inner, outer = [], []
+    for index in np.ndindex(mask.shape):
+        around = tuple(slice(max(0, i - BAND), i + BAND + 1) for i in index)
+        values = mask[around]
+        if mask[index] and not values.all():
+            inner.append(smooth[(slice(None), *index)])
+        if not mask[index] and values.any():
+            outer.append(smooth[(slice(None), *index)])
+    one, two = np.array(inner), np.array(outer)
+    between = ((one.mean(axis=0) - two.mean(axis=0)) ** 2).sum() / 4
+    within = (one.var(axis=0).sum() + two.var(axis=0).sum()) / 2
+    return between / (between + within)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [disc(9), disc(30), disc(7, centre=(3, 40)), disc(5, (14, 12, 10)), polygon(disc(15), 3)],
+    ids=["disc", "reaching the border", "at the border", "3D", "triangle"],
+)
+def test_contrast_is_what_the_formula_says(mask):
+    rng = np.random.default_rng(0)
+    image = np.stack([disc(12, mask.shape) + rng.normal(0, 0.5, mask.shape) for _ in range(2)])
+    found = OutlineContrast(image).of(mask, [1])
+    assert found == pytest.approx(plain_contrast(image, mask), abs=2e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(gain=st.floats(0.01, 500), shift=st.floats(-1000, 1000), seed=st.integers(0, 99))
+def test_scale_and_offset_of_intensities_do_not_matter(gain, shift, seed):
+    rng = np.random.default_rng(seed)
+    image = rng.normal(0, 1, (1, 32, 32)) + disc(8, (32, 32))
+    mask = disc(rng.uniform(4, 12), (32, 32))
+    one, two = (OutlineContrast(x).of(mask, [1]) for x in (image, gain * image + shift))
+    assert 0 <= one <= 1
+    assert two == pytest.approx(one, abs=5e-3)
+
+
+def test_the_right_outline_has_more_contrast_than_others():
+    rng = np.random.default_rng(1)
+    image = (disc(12) + rng.normal(0, 0.2, (48, 48)))[None]
+    outline = OutlineContrast(image)
+    scores = {radius: outline.of(disc(radius), [1]) for radius in range(4, 21)}
+    assert max(scores, key=scores.get) == 12
+
+
+def test_no_outline_no_contrast():
+    image = np.random.default_rng(0).normal(size=(1, 20, 20))
+    outline = OutlineContrast(image)
+    assert outline.of(np.zeros((20, 20), np.uint8), [1]) == 0
+    assert outline.of(np.ones((20, 20), np.uint8), [1]) == 0
+    assert OutlineContrast(np.full((1, 20, 20), 7)).of(disc(5, (20, 20)), [1]) == 0
+
+
+def test_every_class_counts_the_same():
+    image = (disc(16) + 2.0 * disc(6))[None]
+    outline = OutlineContrast(image)
+    labels = disc(16) + disc(6)
+    each = [outline.of(labels, [k]) for k in (1, 2)]
+    assert outline.of(labels, [1, 2]) == pytest.approx(np.mean(each))
+
+
+# Automatic correction of a data set.
+
+
+def growing(given, truth, noise):
+    """A correction from the given mask outwards: p falls with the distance from the truth."""
+    rng = np.random.default_rng(5)
+    maps = []
+    for mask in truth:
+        distance = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(1 - mask)
+        maps.append(1 / (1 + np.exp(-(distance + rng.normal(0, noise)) / 3)))
+
+    def apply(case, labels, level):
+        return np.where((given[case] == 0) & (maps[case] > level), 1, labels).astype(np.uint8)
+
+    return Correction("0 to 1", (0.1, 0.3, 0.5, 0.7, 0.9), apply)
+
+
+def scene(n=12, noise=0.3):
+    rng = np.random.default_rng(2)
+    truth = [disc(rng.uniform(10, 16)) for _ in range(n)]
+    images = [(t + rng.normal(0, noise, t.shape))[None] for t in truth]
+    return truth, [OutlineContrast(image) for image in images]
+
+
+def overlap(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_masks_that_are_cut_down_are_restored():
+    truth, outlines = scene()
+    given = [polygon(t, 3) for t in truth]
+    found = finish(correct(outlines, given, [[1]] * len(given), [growing(given, truth, 2.0)]))
+    before = np.mean([overlap(g, t) for g, t in zip(given, truth, strict=True)])
+    after = np.mean([overlap(c, t) for c, t in zip(found.labels, truth, strict=True)])
+    assert before < 0.7
+    assert after > 0.93
+    assert (found.contrast >= found.given_contrast).all()
+    # A case's network may be off; each takes a threshold of its own.
+    assert len(np.unique(found.levels["0 to 1"])) > 1
+
+
+def test_right_masks_stay_as_they_are():
+    truth, outlines = scene()
+    found = finish(correct(outlines, truth, [[1]] * len(truth), [growing(truth, truth, 2.0)]))
+    assert found.levels == {}
+    for labels, mask in zip(found.labels, truth, strict=True):
+        np.testing.assert_array_equal(labels, mask)
+
+
+def test_a_gain_below_the_margin_changes_nothing():
+    truth, outlines = scene()
+    given = [polygon(t, 3) for t in truth]
+    corrections = [growing(given, truth, 2.0)]
+    classes = [[1]] * len(given)
+    found = finish(correct(outlines, given, classes, corrections))
+    gain = found.contrast.mean() - found.given_contrast.mean()
+    assert gain > MARGIN
+    again = finish(correct(outlines, given, classes, corrections, margin=gain + 0.01))
+    assert all(a is b for a, b in zip(again.labels, given, strict=True))
+
+
+def test_the_second_correction_builds_on_the_first():
+    truth, outlines = scene()
+    given = [polygon(t, 3) for t in truth]
+    # Half of what was cut off can be had by either correction, in the left and right half.
+    whole = growing(given, truth, 0.0)
+    left = np.arange(48) < 24
+
+    def half(side, name):
+        def apply(case, labels, level):
+            return np.where(side, whole.apply(case, labels, level), labels).astype(np.uint8)
+
+        return Correction(name, whole.levels, apply)
+
+    found = finish(
+        correct(outlines, given, [[1]] * len(given), [half(left, "left"), half(~left, "right")])
+    )
+    assert set(found.levels) == {"left", "right"}
+    assert np.mean([overlap(c, t) for c, t in zip(found.labels, truth, strict=True)]) > 0.93
+
+
+def test_cases_without_any_class_are_left_alone():
+    truth, outlines = scene(3)
+    given = [polygon(t, 3) for t in truth]
+    found = finish(correct(outlines, given, [[1], [], [1]], [growing(given, truth, 0.0)]))
+    np.testing.assert_array_equal(found.labels[1], given[1])
+    assert np.isnan(found.levels["0 to 1"][1])
+    assert found.contrast[1] == 0
