@@ -26,8 +26,8 @@ import numpy.typing as npt
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.evidence import OutlineContrast
 
-#: Rise of the mean contrast over a data set that a correction has to bring. On ISIC 2017 masks as
-#: people drew them leave room for 0.03, masks cut down to triangles for 0.23.
+#: Rise of the mean contrast over a data set that a correction has to bring. Masks as people drew
+#: them leave less room than this, masks cut down to triangles several times as much.
 MARGIN = 0.05
 
 #: Weight of the data set's mean contrast beside a case's own.
