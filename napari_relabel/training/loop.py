@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import Dataset
 from napari_relabel.models.threads import limit_threads
-from napari_relabel.training.cases import load_cases
+from napari_relabel.training.cases import load_cases, trusted_indices
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.result import TrainProgress, TrainResult
 from napari_relabel.training.run import Run
@@ -62,6 +62,9 @@ def train(
     cases = yield from relay(
         reading, lambda read: TrainProgress(0, 0, f"reading case {read[0]} of {read[1]}")
     )
+    if options.correction is not None:
+        # Before the folder holds a run that could never go on.
+        trusted_indices(cases, options.correction.trusted)
     folder.start(dataset, cases)
     run = Run(dataset, options, folder, cases)
     yield from run.epochs()
