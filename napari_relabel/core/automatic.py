@@ -36,8 +36,11 @@ PULL = 0.5
 #: Thresholds on p_mean that are tried.
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
-#: A case, its labels so far, and a level: labels with a correction taken to that level.
-Apply = Callable[[int, LabelArray, float], LabelArray]
+#: A case, its labels so far, and levels: labels with a correction taken to each level.
+Apply = Callable[[int, LabelArray, Sequence[float]], LabelArray]
+
+#: Voxels of labels that are tried at once.
+_AT_ONCE = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Correction:
     levels : sequence of float
         What to try: thresholds or deltas.
     apply : callable
-        From (index of the case, labels so far, level) to new labels; the labels are left as they
-        are.
+        From (index of the case, labels so far, n levels) to new labels, shape (n, *grid); the
+        labels so far are left as they are.
     """
 
     name: str
@@ -140,14 +143,14 @@ def correct(
         chosen[[not c for c in classes]] = 0
         for case in np.flatnonzero(chosen).tolist():
             level = correction.levels[chosen[case] - 1]
-            labels[case] = correction.apply(case, labels[case], level)
+            labels[case] = correction.apply(case, labels[case], [level])[0]
         contrast = table[np.arange(n), chosen]
         levels[correction.name] = np.array([np.nan, *correction.levels])[chosen]
     return Corrected(tuple(labels), levels, contrast, before)
 
 
 def _contrast(outline: OutlineContrast, labels: LabelArray, classes: Sequence[int]) -> float:
-    return outline.of(labels, classes) if classes else 0.0
+    return float(outline.of(labels[None], classes)[0]) if classes else 0.0
 
 
 def _along(
@@ -156,15 +159,13 @@ def _along(
     classes: Sequence[int],
     case: int,
     correction: Correction,
-) -> list[float]:
+) -> npt.NDArray[np.float64]:
     """Contrast at every level."""
-    found: list[float] = []
-    last: LabelArray | None = None
-    for level in correction.levels:
-        changed = correction.apply(case, labels, level)
-        if last is not None and np.array_equal(changed, last):
-            found.append(found[-1])
-        else:
-            found.append(_contrast(outline, changed, classes))
-        last = changed
+    levels = correction.levels
+    found = np.zeros(len(levels))
+    if classes:
+        step = max(1, _AT_ONCE // max(1, labels.size))
+        for start in range(0, len(levels), step):
+            changed = correction.apply(case, labels, levels[start : start + step])
+            found[start : start + step] = outline.of(changed, classes)
     return found

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_relabel.core.arrays import FloatArray
+from napari_relabel.core.arrays import FloatArray, LabelArray
 
 Position = tuple[npt.NDArray[np.intp], ...]
 
@@ -48,6 +48,29 @@ def distances(to: Position, of: Position, spacing: Sequence[float]) -> FloatArra
     outside[_shifted(to, low)] = False
     field = ndimage.distance_transform_edt(outside, sampling=spacing)
     return np.asarray(field[_shifted(of, low)], np.float32)
+
+
+def touches_other(labels: LabelArray) -> npt.NDArray[np.bool_]:
+    """Voxels that touch a voxel of another class, face to face: the border, from both sides.
+
+    Parameters
+    ----------
+    labels : ndarray, shape grid, uint8
+        Class indices.
+
+    Returns
+    -------
+    ndarray, shape grid, bool
+    """
+    border = np.zeros(labels.shape, bool)
+    for axis in range(labels.ndim):
+        ahead = [slice(None)] * labels.ndim
+        behind = [slice(None)] * labels.ndim
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        differs = labels[tuple(ahead)] != labels[tuple(behind)]
+        border[tuple(ahead)] |= differs
+        border[tuple(behind)] |= differs
+    return border
 
 
 def _shifted(position: Position, low: Sequence[int]) -> Position:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.arrays import FloatArray, LabelArray
-from napari_relabel.core.distance import distances
+from napari_relabel.core.distance import distances, touches_other
 from napari_relabel.core.rules import Candidates, check_delta
 
 
@@ -120,7 +120,7 @@ class Regions(Sequence[Region]):
         labels have no border. Shape (n,).
         """
         out = np.full(len(self), np.nan, np.float32)
-        border = np.nonzero(_border(self.labels))
+        border = np.nonzero(touches_other(self.labels))
         inside = np.nonzero(self.components)
         if border[0].size == 0 or len(self) == 0:
             return out
@@ -259,15 +259,3 @@ def _no_regions(
         voxel_mm=voxel_mm,
         labels=labels,
     )
-
-
-def _border(labels: LabelArray) -> npt.NDArray[np.bool_]:
-    border = np.zeros(labels.shape, bool)
-    for axis in range(labels.ndim):
-        ahead = [slice(None)] * labels.ndim
-        behind = [slice(None)] * labels.ndim
-        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        differs = labels[tuple(ahead)] != labels[tuple(behind)]
-        border[tuple(ahead)] |= differs
-        border[tuple(behind)] |= differs
-    return border

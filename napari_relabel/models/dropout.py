@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 _LEVELS = 1 << 16
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _DROPOUTS = frozenset(kind.__name__ for kind in _DropoutNd.__subclasses__())
 _NORMS = ("BatchNorm", "SyncBatchNorm", "InstanceNorm")
 
@@ -29,6 +30,29 @@ class MaskSource:
     def uint16(self, n: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
         """The next `n` uniform 16-bit integers."""
         return self._bits.random_raw(-(-n // 4)).view(np.uint16)[:n]
+
+    def dropout(self, x: Tensor, dropped: int) -> Tensor:
+        """Drop elements of a tensor and scale up the others.
+
+        Parameters
+        ----------
+        x : Tensor, any float dtype
+            Dense in memory, in any layout; masks are drawn in memory order.
+        dropped : int
+            Dropout probability in units of 2**-16, below 2**16.
+
+        Returns
+        -------
+        Tensor
+            Like `x`. The scale 1 / (1 - p) is rounded to the dtype, as in ``nn.Dropout``.
+        """
+        kept = self.uint16(x.numel()) >= dropped
+        # Multiplying bit patterns by 0 or 1 gives a mask in the dtype of x, bfloat16 included,
+        # without numpy having to know that dtype or torch having to convert.
+        scale = torch.tensor(_LEVELS / (_LEVELS - dropped), dtype=x.dtype)
+        pattern = scale.view(_INTEGERS[x.element_size()]).numpy()
+        mask = torch.from_numpy(np.multiply(kept, pattern)).view(x.dtype)
+        return x * mask.as_strided(x.shape, x.stride()).to(x.device)
 
 
 class SampledDropout(nn.Module):
@@ -52,13 +76,10 @@ class SampledDropout(nn.Module):
         super().__init__()
         self.source = source
         self.dropped = round(p * _LEVELS)
-        self.scale = np.float32(_LEVELS / (_LEVELS - self.dropped))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop elements of `x` and scale up the others; `x` must be dense in memory."""
-        kept = self.source.uint16(x.numel()) >= self.dropped
-        mask = torch.from_numpy(np.multiply(kept, self.scale, dtype=np.float32))
-        return x * mask.as_strided(x.shape, x.stride()).to(x.device)
+        """Drop elements of `x`, which must be dense in memory, and scale up the others."""
+        return self.source.dropout(x, self.dropped)
 
 
 def replace_dropout(network: nn.Module, source: MaskSource) -> bool:

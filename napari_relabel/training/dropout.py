@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_relabel.models.dropout import MaskSource
 
 _LEVELS = 1 << 16
-_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class TrainingDropout(nn.Dropout):
@@ -27,7 +25,7 @@ class TrainingDropout(nn.Dropout):
     -----
     ``nn.Dropout`` draws one Mersenne twister number per element on a single thread, which is a
     quarter of a training step of `RelabelUNet` in bfloat16. `SampledDropout` is the same idea for
-    sampling, where there is no gradient and everything is float32.
+    sampling.
     """
 
     def __init__(self, p: float) -> None:
@@ -51,13 +49,7 @@ class TrainingDropout(nn.Dropout):
             return x
         source = MaskSource()
         source.seed(int(torch.randint(1 << 62, ())))
-        kept = source.uint16(x.numel()) >= self._dropped
-        # Multiplying bit patterns by 0 or 1 gives a mask in the dtype of x, bfloat16 included,
-        # without numpy having to know that dtype or torch having to convert.
-        scale = torch.tensor(_LEVELS / (_LEVELS - self._dropped), dtype=x.dtype)
-        pattern = scale.view(_INTEGERS[x.element_size()]).numpy()
-        mask = torch.from_numpy(np.multiply(kept, pattern)).view(x.dtype)
-        return x * mask.as_strided(x.shape, x.stride())
+        return source.dropout(x, self._dropped)
 
 
 def use_training_dropout(network: nn.Module) -> None:

@@ -22,8 +22,12 @@ from napari_relabel.models.unet import RelabelUNet
 from napari_relabel.training.cases import TrainingCase
 from napari_relabel.training.options import TrainOptions
 
+#: Mean difference of probabilities up to which bfloat16 is as good as float32. Networks that can be
+#: judged in it stay below a tenth of this; a network that cannot is off by much more.
+_BFLOAT16_ERROR = 0.01
+
 #: Pictures per batch: enough to keep a processor busy, few enough for its cache.
-BATCH = 32
+BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,8 @@ def judge(
     cases : sequence of TrainingCase
         To be judged, as they are: no augmentation but that of the sampler.
     options : TrainOptions
-        Normalisation, windows and precision.
+        Normalisation, windows and precision. Where it says bfloat16, the first pictures or the
+        first volume are judged in float32 too, and where the two disagree, all are.
     method : {"mcdo", "ensemble", "tta"}
         Sampler.
     n_samples : int
@@ -114,11 +119,15 @@ def judge(
     sampler = _Sampler(networks, options, method, n_samples, seeds)
     found: list[Opinion] = []
     for batch in _batches(cases, options):
-        inputs = [torch.from_numpy(options.normalisation(case.image)) for case in batch]
-        if options.working.patch is None:
-            found += sampler.pictures(torch.stack(inputs), len(found))
-        else:
-            found += [sampler.volume(x[None], len(found) + i) for i, x in enumerate(inputs)]
+        x = torch.stack([torch.from_numpy(options.normalisation(case.image)) for case in batch])
+        judge_batch = sampler.pictures if options.working.patch is None else sampler.volume
+        opinions = judge_batch(x, len(found))
+        if not found and sampler.bfloat16:
+            sampler.bfloat16 = False
+            exact = judge_batch(x, 0)
+            sampler.bfloat16 = _difference(opinions, exact) <= _BFLOAT16_ERROR
+            opinions = opinions if sampler.bfloat16 else exact
+        found += opinions
         yield len(found)
     return tuple(found)
 
@@ -142,6 +151,7 @@ class _Sampler:
         seeds: Sequence[int],
     ) -> None:
         self.method = method
+        self.bfloat16 = options.bfloat16
         self._options = options
         self._seeds = seeds
         self._n = len(networks) if method == "ensemble" else n_samples
@@ -156,7 +166,7 @@ class _Sampler:
                 one.update(sample)
         return [self._opinion(*m.maps()[:2]) for m in moments]
 
-    def volume(self, x: Tensor, number: int) -> Opinion:
+    def volume(self, x: Tensor, number: int) -> list[Opinion]:
         grid = x.shape[2:]
         layout = Layout(grid, grid, self._options.working.patch)
         blended = BlendedMaps(grid)
@@ -166,7 +176,7 @@ class _Sampler:
                 moments.update(layout.to_image(torch.from_numpy(p[0]), window))
             mean, variance, _ = moments.maps()
             blended.add(window.image, layout.importance(window), mean, variance, variance)
-        return self._opinion(blended.mean, blended.variance)
+        return [self._opinion(blended.mean, blended.variance)]
 
     def _samples(self, x: Tensor, *number: int) -> Iterator[npt.NDArray[np.float32]]:
         """Probabilities (B, K or 1, *grid) of a batch, sample after sample."""
@@ -200,12 +210,17 @@ class _Sampler:
         return logits
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._options.bfloat16)
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16)
 
     def _opinion(self, mean: FloatArray, variance: FloatArray) -> Opinion:
         # Two classes need one channel.
         kept = mean[1:] if len(mean) == 2 else mean
         return Opinion(kept.astype(np.float16), variance.astype(np.float16), self.method, self._n)
+
+
+def _difference(some: Sequence[Opinion], others: Sequence[Opinion]) -> float:
+    pairs = zip(some, others, strict=True)
+    return float(np.mean([np.abs(a.probabilities - b.probabilities).mean() for a, b in pairs]))
 
 
 def _probabilities(logits: Tensor) -> npt.NDArray[np.float32]:

@@ -39,12 +39,14 @@ def transitions(given: Sequence[LabelArray], opinions: Sequence[Opinion]) -> lis
     k = len(opinions[0].probabilities)
 
     def make(a: int, b: int) -> Correction:
-        def apply(case: int, labels: LabelArray, level: float) -> LabelArray:
+        def apply(case: int, labels: LabelArray, levels: Sequence[float]) -> LabelArray:
             p = opinions[case].mean
             p_b = p[b] if len(p) > 1 else (p[0] if b else 1 - p[0])
-            flips = (given[case] == a) & (labels == a) & (p_b > np.float16(level))
-            changed = labels.copy()
-            changed[flips] = b
+            # Compared in single precision, which processors know; half precision is emulated.
+            least = np.array(levels, np.float16).astype(np.float32)
+            flips = p_b.astype(np.float32) > least.reshape(-1, *[1] * labels.ndim)
+            flips &= (given[case] == a) & (labels == a)
+            changed: LabelArray = np.where(flips, np.uint8(b), labels)
             return changed
 
         return Correction(f"{a} to {b}", THRESHOLDS, apply)
@@ -70,10 +72,10 @@ def deltas(
     """
     last: list[tuple[int, Candidates]] = []
 
-    def apply(case: int, labels: LabelArray, level: float) -> LabelArray:
+    def apply(case: int, labels: LabelArray, levels: Sequence[float]) -> LabelArray:
         if not last or last[0][0] != case:
             last[:] = [(case, candidates(given[case], opinions[case].estimate(), rule))]
-        return flip(labels, last[0][1], level)
+        return np.stack([flip(labels, last[0][1], level) for level in levels])
 
     top = candidates(given[0], opinions[0].estimate(), rule).score_max
     return Correction(rule.rule, [share * top for share in _DELTA_SHARES], apply)
