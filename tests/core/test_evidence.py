@@ -146,7 +146,7 @@ def test_a_gain_below_the_margin_changes_nothing():
     corrections = [growing(given, truth, 2.0)]
     classes = [[1]] * len(given)
     found = finish(correct(outlines, given, classes, corrections))
-    gain = found.contrast.mean() - found.given_contrast.mean()
+    gain = found.contrast.mean() / found.given_contrast.mean() - 1
     assert gain > MARGIN
     again = finish(correct(outlines, given, classes, corrections, margin=gain + 0.01))
     assert all(a is b for a, b in zip(again.labels, given, strict=True))
