@@ -71,9 +71,8 @@ def label_error_score(
     is that to the nearest voxel that touches another class, 0 on the border and infinite where
     there is none. The first factor is the self-confidence of confident learning (Northcutt et
     al., JAIR 2021); the second is a prior: people who draw a structure differ along its outline,
-    while a network that disagrees far from it has more often found something else. Form, width
-    and floor were chosen on ISIC 2017 masks that were redrawn for 2018, and confirmed on lung
-    nodules drawn by four radiologists: ``benchmarks/real_noise.py``.
+    while a network that disagrees far from it has more often found something else.
+    ``benchmarks/real_noise.py`` compares it with other rankings on real label noise.
 
     Examples
     --------
