@@ -14,6 +14,7 @@ from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.models.loading import load_models
 from napari_relabel.models.preprocess import WorkingGrid
+from napari_relabel.training import judging
 from napari_relabel.training.cases import load_cases
 from napari_relabel.training.corrections import Relabelling, Reweighting
 from napari_relabel.training.flips import read_flips
@@ -197,6 +198,23 @@ def test_judging_is_what_the_rules_expect(wrong_discs):
     np.testing.assert_array_equal(again[0].mean, opinions[0].mean)
     _, other = run_to_end(judge([network], cases.train, options, "mcdo", 8, 2))
     assert not np.array_equal(other[0].mean, opinions[0].mean)
+
+
+@pytest.mark.parametrize(("tolerated", "as_float32"), [(0.01, False), (0.0, True)])
+def test_bfloat16_is_used_only_while_it_agrees_with_float32(
+    wrong_discs, monkeypatch, tolerated, as_float32
+):
+    monkeypatch.setattr(judging, "_BFLOAT16_ERROR", tolerated)
+    options = tiny(bfloat16=True)
+    _, cases = run_to_end(load_cases(wrong_discs(4, 0), options))
+    network = Trainer(cases, options).network
+    half, full = (
+        run_to_end(judge([network], cases.train, how, "mcdo", 4, 1))[1]
+        for how in (options, replace(options, bfloat16=False))
+    )
+    for a, b in zip(half, full, strict=True):
+        assert np.array_equal(a.mean, b.mean) == as_float32
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=0.05)
 
 
 def test_volumes_are_relabelled_too(balls, tmp_path):
