@@ -31,21 +31,22 @@ class MaskSource:
         """The next `n` uniform 16-bit integers."""
         return self._bits.random_raw(-(-n // 4)).view(np.uint16)[:n]
 
-    def dropout(self, x: Tensor, dropped: int) -> Tensor:
+    def dropout(self, x: Tensor, p: float) -> Tensor:
         """Drop elements of a tensor and scale up the others.
 
         Parameters
         ----------
         x : Tensor, any float dtype
             Dense in memory, in any layout; masks are drawn in memory order.
-        dropped : int
-            Dropout probability in units of 2**-16, below 2**16.
+        p : float
+            Dropout probability in [0, 1), rounded to a multiple of 2**-16.
 
         Returns
         -------
         Tensor
             Like `x`. The scale 1 / (1 - p) is rounded to the dtype, as in ``nn.Dropout``.
         """
+        dropped = round(p * _LEVELS)
         kept = self.uint16(x.numel()) >= dropped
         # Multiplying bit patterns by 0 or 1 gives a mask in the dtype of x, bfloat16 included,
         # without numpy having to know that dtype or torch having to convert.
@@ -75,11 +76,11 @@ class SampledDropout(nn.Module):
     def __init__(self, p: float, source: MaskSource) -> None:
         super().__init__()
         self.source = source
-        self.dropped = round(p * _LEVELS)
+        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x`, which must be dense in memory, and scale up the others."""
-        return self.source.dropout(x, self.dropped)
+        return self.source.dropout(x, self.p)
 
 
 def replace_dropout(network: nn.Module, source: MaskSource) -> bool:

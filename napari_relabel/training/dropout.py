@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from napari_relabel.models.dropout import MaskSource
 
-_LEVELS = 1 << 16
-
 
 class TrainingDropout(nn.Dropout):
     """``nn.Dropout`` whose masks come from SFC64, seeded by torch's generator at every call.
@@ -28,10 +26,6 @@ class TrainingDropout(nn.Dropout):
     sampling.
     """
 
-    def __init__(self, p: float) -> None:
-        super().__init__(p)
-        self._dropped = round(p * _LEVELS)
-
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x` and scale up the others.
 
@@ -49,7 +43,7 @@ class TrainingDropout(nn.Dropout):
             return x
         source = MaskSource()
         source.seed(int(torch.randint(1 << 62, ())))
-        return source.dropout(x, self._dropped)
+        return source.dropout(x, self.p)
 
 
 def use_training_dropout(network: nn.Module) -> None:
