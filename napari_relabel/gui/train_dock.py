@@ -234,8 +234,16 @@ class TrainDock(QScrollArea):
             self.run.curve.set_history(history, self.form.options().epochs)
 
     def _keep_result(self, result: dict[str, Any]) -> None:
+        from napari_relabel.training.lookup import read_metrics
+
         dice = "" if result["dice"] is None else f", validation Dice {result['dice']:.3f}"
-        self._last_word = f"Finished. Kept: the model of epoch {result['epoch']}{dice}.", False
+        text = f"Finished. Kept: the model of epoch {result['epoch']}{dice}."
+        history = read_metrics(self._out)
+        if self.form.options().correction is not None and history:
+            share = history[-1].label_change or 0.0
+            about = f"Labels corrected: {share:.1%} of the voxels."
+            text += f" {about}" if share else " No label changed."
+        self._last_word = text, False
 
     def _keep_failure(self, why: str) -> None:
         self._last_word = why, True

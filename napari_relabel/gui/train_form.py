@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QAbstractSpinBox, QGridLayout, QHBoxLayout, QLabel, QWidget
 
-from napari_relabel.gui.parts import SPACING, QuietDoubleSpinBox, QuietSpinBox
+from napari_relabel.gui.parts import SPACING, QuietComboBox, QuietDoubleSpinBox, QuietSpinBox
 
 if TYPE_CHECKING:
+    from napari_relabel.training.corrections import Correction
     from napari_relabel.training.options import TrainOptions
 
 
@@ -76,6 +77,13 @@ SIZE_TIP = (
 )
 
 
+LABELS_TIP = (
+    "As given: the network learns the masks of the data set as they are\n"
+    "Corrected: labels that the network doubts and the images speak against are changed while it "
+    "trains; your files stay as they are, and every change is recorded in the run"
+)
+
+
 class _NumberBox(QuietDoubleSpinBox):
     """Fractions without the zeros at their end."""
 
@@ -114,6 +122,12 @@ class TrainForm(QWidget):
             self.controls[field.name] = control
             layout.addWidget(_title(field.title, field.tip), *where)
             layout.addWidget(control, where[0], where[1] + 1)
+        self.labels = QuietComboBox()
+        self.labels.setToolTip(LABELS_TIP)
+        self.labels.setAccessibleName("Labels")
+        # Beside the last of an odd number of fields.
+        layout.addWidget(_title("Labels", LABELS_TIP), 1 + len(FIELDS) // 2, 2)
+        layout.addWidget(self.labels, 1 + len(FIELDS) // 2, 3)
         self.setStyleSheet(_STYLE)
         self.set_locked(True)
 
@@ -132,6 +146,7 @@ class TrainForm(QWidget):
         for box, side in zip(self.sides, (*options.window, 0), strict=False):
             box.setVisible(side > 0)
             box.setValue(side)
+        self._show_correction(options.correction)
         for name, control in self.controls.items():
             value = getattr(options, name)
             if isinstance(control, QuietSpinBox):
@@ -153,14 +168,31 @@ class TrainForm(QWidget):
         window = tuple(box.value() for box in self.sides[: before.spatial_dims])
         part = "patch" if before.working.patch is not None else "size"
         values: dict[str, Any] = {name: control.value() for name, control in self.controls.items()}
+        values["correction"] = self.labels.currentData()
         return replace(before, working=replace(before.working, **{part: window}), **values)
 
     def set_locked(self, locked: bool) -> None:
         """Whether the options can be edited."""
-        for box in self.sides:
+        for box in (*self.sides, self.labels):
             box.setEnabled(not locked)
         for name, control in self.controls.items():
             control.setEnabled(not locked and not (name == "validation_fraction" and self._marked))
+
+    def _show_correction(self, chosen: Correction | None) -> None:
+        from napari_relabel.training.corrections import Relabelling
+
+        choices: list[tuple[str, Correction | None]] = [
+            ("As given", None),
+            ("Corrected", Relabelling()),
+        ]
+        if chosen not in [how for _, how in choices]:
+            # Of a run that was begun on the command line.
+            choices.append(("As the run says", chosen))
+        self.labels.clear()
+        for index, (text, how) in enumerate(choices):
+            self.labels.addItem(text, how)
+            if how == chosen:
+                self.labels.setCurrentIndex(index)
 
 
 def _title(text: str, tip: str) -> QLabel:

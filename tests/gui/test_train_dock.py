@@ -26,6 +26,7 @@ from napari_relabel.gui.train_form import FIELDS, TrainForm
 from napari_relabel.gui.train_run import duration
 from napari_relabel.models.preprocess import WorkingGrid
 from napari_relabel.training.augment import AugmentOptions
+from napari_relabel.training.corrections import Relabelling, Reweighting
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.runfolder import EpochMetrics
 
@@ -92,6 +93,15 @@ def test_the_form_shows_and_gives_back_options(qtbot: QtBot) -> None:
         form.set_options(options, marked=False)
         assert form.options() == options
         assert sum(not box.isHidden() for box in form.sides) == options.spatial_dims
+    offered = [form.labels.itemText(i) for i in range(form.labels.count())]
+    assert offered == ["As given", "Corrected"]
+    for how in (Relabelling(), Reweighting(trusted=("c1", "c2"))):
+        form.set_options(replace(skin, correction=how), marked=False)
+        assert form.options().correction == how
+    form.set_options(skin, marked=False)
+    form.labels.setCurrentIndex(1)
+    assert form.options() == replace(skin, correction=Relabelling())
+    form.labels.setCurrentIndex(0)
     form.controls["epochs"].setValue(30)
     form.sides[1].setValue(64)
     assert form.options() == replace(skin, epochs=30, working=WorkingGrid(size=(96, 64)))
@@ -177,6 +187,7 @@ def test_killed_resumed_finished_used(
     look(dock, qtbot, discs)
     dock.form.controls["epochs"].setValue(8)
     dock.form.controls["batch_size"].setValue(2)
+    dock.form.labels.setCurrentIndex(1)
     dock.run.start.click()
     assert dock.process.running
     assert not dock.run.start.isEnabled()
@@ -188,6 +199,8 @@ def test_killed_resumed_finished_used(
     reached = len(dock.run.curve.history)
     assert 1 <= reached < 8
     assert not dock.form.controls["epochs"].isEnabled(), "a run keeps its options"
+    assert not dock.form.labels.isEnabled()
+    assert dock.form.labels.currentText() == "Corrected"
 
     dock.run.another.click()
     assert dock.run.place.full_text() == f"{discs}-run-2"
@@ -199,6 +212,7 @@ def test_killed_resumed_finished_used(
     qtbot.waitUntil(lambda: not dock.process.running, timeout=WAIT_MS)
     assert [m.epoch for m in dock.run.curve.history] == list(range(1, 9))
     assert dock.status.text().startswith("Finished. Kept: the model of epoch ")
+    assert dock.status.text().endswith("No label changed."), "the masks of the discs are right"
     assert dock.run.start.text() == "Training finished"
     assert not dock.run.start.isEnabled()
     assert not dock.run.stop.isEnabled()
