@@ -20,12 +20,15 @@ import napari
 import numpy as np
 from napari.viewer import Viewer
 from PIL import Image
-from qtpy.QtWidgets import QApplication
+from qtpy.QtGui import QImage
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_relabel.batch.estimates import estimate_dataset
 from napari_relabel.cli.samples import write_sample_sets
+from napari_relabel.core.synthetic import dermoscopy_case
 from napari_relabel.gui.dock import ReviewDock, open_review
 from napari_relabel.gui.train_dock import TrainDock
+from napari_relabel.io.dataset import open_dataset
 from napari_relabel.models.api import bundled_models
 
 T = TypeVar("T")
@@ -36,7 +39,7 @@ PLACE = Path(tempfile.gettempdir()) / "napari-relabel-docs"
 
 
 def main(names: list[str]) -> None:
-    pictures = {"review": review_skin, "review-ct": review_ct, "train": train}
+    pictures = {"review": review_skin, "review-ct": review_ct, "learn": learn, "train": train}
     shutil.rmtree(PLACE, ignore_errors=True)
     os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = str(PLACE / "home")
     for sample in finish(write_sample_sets(PLACE)):
@@ -49,14 +52,14 @@ def main(names: list[str]) -> None:
         viewer = napari.Viewer(title="napari-relabel", show=True)
         viewer.window.resize(*WINDOW)
         pause(0.5)
-        pictures[name](viewer)
-        save(viewer, IMAGES / f"{name}.png")
+        dialog = pictures[name](viewer)
+        save(viewer, IMAGES / f"{name}.png", dialog)
         viewer.window.remove_dock_widget("all")
         viewer.close()
     shutil.rmtree(PLACE)
 
 
-def review_skin(viewer: Viewer) -> None:
+def review_skin(viewer: Viewer) -> QWidget | None:
     dock = open_review(viewer, PLACE / "skin-review", reviewer="anna")
     dock.controller.session.open_case("skin-6")
     settle(dock)
@@ -66,15 +69,43 @@ def review_skin(viewer: Viewer) -> None:
     viewer.scene.camera.center = (0, float(rows.mean()), float(columns.mean()))
     viewer.scene.camera.zoom = 0.8 * 580 / np.ptp(columns)
     pause(1)
+    return None
 
 
-def review_ct(viewer: Viewer) -> None:
+def review_ct(viewer: Viewer) -> QWidget | None:
     dock = open_review(viewer, PLACE / "ct-review", reviewer="anna")
     dock.estimate.model.setCurrentText("synthetic-ct (bundled)")
     settle(dock)
+    return None
 
 
-def train(viewer: Viewer) -> None:
+def learn(viewer: Viewer) -> QWidget | None:
+    """The question after eight triangles were corrected by hand and approved."""
+    data, review = PLACE / "lesions", PLACE / "lesions-review"
+    cases = {f"lesion-{seed}": dermoscopy_case(seed) for seed in range(20, 34)}
+    for name, case in cases.items():
+        for folder, pixels in (("images", case.image), ("masks", case.noisy * np.uint8(255))):
+            (data / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(data / folder / f"{name}.png")
+    model = bundled_models()["dermoscopy"]
+    finish(estimate_dataset(open_dataset(data), review, models=[model]))
+    dock = open_review(viewer, review, reviewer="anna")
+    session = dock.controller.session
+    for name in list(cases)[:8]:
+        session.open_case(name)
+        everything = tuple(slice(0, n) for n in cases[name].truth.shape)
+        session.edit(cases[name].truth > 0, 1, everything)
+        session.approve()
+        settle(dock)
+    session.open_case("lesion-28")
+    settle(dock)
+    dock.rule.learn.click()
+    wait(lambda: dock.rule.question is not None)
+    pause(1)
+    return dock.rule.question
+
+
+def train(viewer: Viewer) -> QWidget | None:
     viewer.open_sample("napari-relabel", "fair_skin")
     _, dock = viewer.window.add_plugin_dock_widget("napari-relabel", "Relabel train")
     assert isinstance(dock, TrainDock)
@@ -82,8 +113,10 @@ def train(viewer: Viewer) -> None:
     wait(lambda: dock.form.isVisible() and dock.data.choose.isEnabled())
     for name, value in (("epochs", 12), ("batch_size", 2), ("validation_fraction", 0.34)):
         dock.form.controls[name].setValue(value)
+    dock.form.labels.setCurrentText("Corrected in training")
     dock.start_training()
     wait(lambda: len(dock.run.curve.history) >= 8)
+    return None
 
 
 def settle(dock: ReviewDock) -> None:
@@ -116,8 +149,17 @@ def finish(steps: Generator[Any, None, T]) -> T:
             return stop.value
 
 
-def save(viewer: Viewer, path: Path) -> None:
+def save(viewer: Viewer, path: Path, dialog: QWidget | None) -> None:
     picture = Image.fromarray(np.asarray(viewer.window.screenshot(flash=False))[..., :3])
+    if dialog is not None:
+        # A window of its own, so not on the screenshot.
+        image = dialog.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        bits = np.frombuffer(image.constBits().asstring(image.sizeInBytes()), np.uint8)
+        rows = bits.reshape(image.height(), image.bytesPerLine())[:, : 3 * image.width()]
+        front = Image.fromarray(rows.reshape(image.height(), image.width(), 3))
+        room = [(a - b) // 2 for a, b in zip(picture.size, front.size, strict=True)]
+        picture.paste(front, (room[0], room[1]))
+        dialog.close()
     data = png(picture)
     if len(data) > LARGEST:
         data = png(picture.quantize(256, dither=Image.Dither.NONE))

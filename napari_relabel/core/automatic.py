@@ -8,8 +8,10 @@ so it is chosen by the contrast S of the outlines that it leads to:
    the mean rises by more than `MARGIN` times that of the labels as they are, nothing is changed:
    outlines drawn by people are never quite where the contrast is highest, and moving them there
    would be a change of convention, not a correction.
-2. Each case takes the threshold with its own highest S, pulled towards what suits the data set:
-   argmax_t S_case(t) + `PULL` * mean S(t). Any case may stay as it is.
+2. Each case looks at its own S, pulled towards what suits the data set: S_case(t) + `PULL` * mean
+   S(t). Of what comes within `SLACK` of the highest, it takes the labels with the most foreground,
+   because S is highest a little inside: an object stands out most around its core. Staying as it
+   is, is one of the choices.
 3. The next transition is looked for on top of that, until none brings the margin.
 
 A named rule whose delta is left open is treated the same way, with delta in the place of t.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +37,9 @@ MARGIN = 0.5
 
 #: Weight of the data set's mean contrast beside a case's own.
 PULL = 0.5
+
+#: Share of the highest contrast that a larger object may fall short of it.
+SLACK = 0.04
 
 #: Thresholds on p_mean that are tried.
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -126,22 +132,21 @@ def correct(
     levels: dict[str, npt.NDArray[np.float64]] = {}
     left = list(corrections)
     while left:
-        tried: list[npt.NDArray[np.float64]] = []
+        tried: list[_Tried] = []
         for correction in left:
-            table = np.empty((n, 1 + len(correction.levels)))
-            table[:, 0] = contrast
+            at = _Tried.at(contrast, [int(np.count_nonzero(x)) for x in labels], correction.levels)
             for case in range(n):
-                table[case, 1:] = _along(
-                    outlines[case], labels[case], classes[case], case, correction
-                )
+                _along(outlines[case], labels[case], classes[case], case, correction, at)
                 yield case + 1
-            tried.append(table)
-        gains = [float(table.mean(axis=0).max() - contrast.mean()) if n else 0.0 for table in tried]
+            tried.append(at)
+        gains = [float(t.contrast.mean(axis=0).max() - contrast.mean()) if n else 0 for t in tried]
         best = int(np.argmax(gains))
         if gains[best] <= margin * contrast.mean():
             break
-        correction, table = left.pop(best), tried[best]
-        chosen = (table + PULL * table.mean(axis=0)).argmax(axis=1)
+        correction, table = left.pop(best), tried[best].contrast
+        pulled = table + PULL * table.mean(axis=0)
+        good = pulled >= (1 - SLACK) * pulled.max(axis=1, keepdims=True)
+        chosen = _largest(good, tried[best].foreground, pulled)
         chosen[[not c for c in classes]] = 0
         for case in np.flatnonzero(chosen).tolist():
             level = correction.levels[chosen[case] - 1]
@@ -149,6 +154,22 @@ def correct(
         contrast = table[np.arange(n), chosen]
         levels[correction.name] = np.array([np.nan, *correction.levels])[chosen]
     return Corrected(tuple(labels), levels, contrast, before)
+
+
+class _Tried(NamedTuple):
+    # Shape (cases, 1 + levels) each: as the labels are, then at every level.
+    contrast: npt.NDArray[np.float64]
+    foreground: npt.NDArray[np.int64]
+
+    @classmethod
+    def at(
+        cls, contrast: npt.NDArray[np.float64], foreground: Sequence[int], levels: Sequence[float]
+    ) -> _Tried:
+        shape = len(contrast), 1 + len(levels)
+        tried = cls(np.zeros(shape), np.zeros(shape, np.int64))
+        tried.contrast[:, 0] = contrast
+        tried.foreground[:, 0] = foreground
+        return tried
 
 
 def _contrast(outline: OutlineContrast, labels: LabelArray, classes: Sequence[int]) -> float:
@@ -161,13 +182,25 @@ def _along(
     classes: Sequence[int],
     case: int,
     correction: Correction,
-) -> npt.NDArray[np.float64]:
-    """Contrast at every level."""
+    found: _Tried,
+) -> None:
+    """Try every level."""
     levels = correction.levels
-    found = np.zeros(len(levels))
     if classes:
         step = max(1, _AT_ONCE // max(1, labels.size))
         for start in range(0, len(levels), step):
             changed = correction.apply(case, labels, levels[start : start + step])
-            found[start : start + step] = outline.of(changed, classes)
-    return found
+            part = slice(1 + start, 1 + start + len(changed))
+            found.contrast[case, part] = outline.of(changed, classes)
+            found.foreground[case, part] = (changed > 0).reshape(len(changed), -1).sum(axis=1)
+
+
+def _largest(
+    good: npt.NDArray[np.bool_],
+    foreground: npt.NDArray[np.int64],
+    score: npt.NDArray[np.float64],
+) -> npt.NDArray[np.intp]:
+    """Per row the column with the most foreground among the good ones; of several the best."""
+    most = np.where(good, foreground, -1).max(axis=1, keepdims=True)
+    chosen: npt.NDArray[np.intp] = np.where(good & (foreground == most), score, -np.inf).argmax(1)
+    return chosen

@@ -79,8 +79,8 @@ SIZE_TIP = (
 
 LABELS_TIP = (
     "As given: the network learns the masks of the data set as they are\n"
-    "Corrected: labels that the network doubts and the images speak against are changed while it "
-    "trains; your files stay as they are, and every change is recorded in the run"
+    "Corrected in training: labels that the network doubts and the images speak against are "
+    "changed meanwhile; your files stay as they are, and every change is recorded in the run"
 )
 
 
@@ -125,9 +125,9 @@ class TrainForm(QWidget):
         self.labels = QuietComboBox()
         self.labels.setToolTip(LABELS_TIP)
         self.labels.setAccessibleName("Labels")
-        # Beside the last of an odd number of fields.
-        layout.addWidget(_title("Labels", LABELS_TIP), 1 + len(FIELDS) // 2, 2)
-        layout.addWidget(self.labels, 1 + len(FIELDS) // 2, 3)
+        below = 1 + (len(FIELDS) + 1) // 2
+        layout.addWidget(_title("Labels", LABELS_TIP), below, 0)
+        layout.addWidget(self.labels, below, 1, 1, 3)
         self.setStyleSheet(_STYLE)
         self.set_locked(True)
 
@@ -183,7 +183,7 @@ class TrainForm(QWidget):
 
         choices: list[tuple[str, Correction | None]] = [
             ("As given", None),
-            ("Corrected", Relabelling()),
+            ("Corrected in training", Relabelling()),
         ]
         if chosen not in [how for _, how in choices]:
             # Of a run that was begun on the command line.

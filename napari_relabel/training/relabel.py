@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
-from napari_relabel.core.automatic import MARGIN, Corrected, Correction, correct
+from napari_relabel.core.automatic import MARGIN, SLACK, Corrected, Correction, correct
 from napari_relabel.core.evidence import OutlineContrast
 from napari_relabel.core.learn import Reviewed, learn
 from napari_relabel.core.metrics import dice_per_class
@@ -243,16 +243,18 @@ class Corrector:
         return _Attempt(labels, None, why)
 
     def _merge(self, attempt: _Attempt) -> _Attempt:
-        """An attempt within its cap; where contrasts are known each case keeps its best so far."""
+        """An attempt within its cap; a case that had clearly more contrast before keeps that."""
         new = list(attempt.labels)
+        best = None if attempt.contrast is None else attempt.contrast.copy()
         capped = 0
         for i, given in enumerate(self._given):
             if np.mean(new[i] != given) > self._how.max_fraction:
                 new[i] = given
                 capped += 1
-        best = attempt.contrast
+                if best is not None:
+                    best[i] = 0
         if best is not None and self._contrast is not None:
-            for i in np.flatnonzero(self._contrast >= best).tolist():
+            for i in np.flatnonzero((1 - SLACK) * self._contrast > best).tolist():
                 new[i] = self.corrected[i]
             best = np.maximum(best, self._contrast)
         return _Attempt(new, best, {**attempt.why, "capped": capped})

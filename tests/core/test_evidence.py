@@ -1,13 +1,15 @@
 """Contrast across outlines against a plain formula, and the corrections that it decides."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_relabel.core.automatic import MARGIN, Correction, correct
-from napari_relabel.core.evidence import BAND, OutlineContrast
+from napari_relabel.core.automatic import MARGIN, SLACK, Correction, correct
+from napari_relabel.core.evidence import BAND, FLOOR, WINDOW, OutlineContrast
 from napari_relabel.core.noise import polygon
 from napari_relabel.core.progress import finish
 
@@ -27,13 +29,28 @@ def plain_contrast(image, mask):
         around = tuple(slice(max(0, i - BAND), i + BAND + 1) for i in index)
         values = mask[around]
         if mask[index] and not values.all():
-            inner.append(smooth[(slice(None), *index)])
+            inner.append(index)
         if not mask[index] and values.any():
-            outer.append(smooth[(slice(None), *index)])
-    one, two = np.array(inner), np.array(outer)
-    between = ((one.mean(axis=0) - two.mean(axis=0)) ** 2).sum() / 4
-    within = (one.var(axis=0).sum() + two.var(axis=0).sum()) / 2
-    return between / (between + within)
+            outer.append(index)
+    half = WINDOW // 2
+    total = weights = 0
+    for corner in itertools.product(*(range(-half, n, half) for n in mask.shape)):
+        sides = [
+            np.array([smooth[(slice(None), *i)] for i in band if _within(i, corner)])
+            for band in (inner, outer)
+        ]
+        weight = min(map(len, sides))
+        if weight:
+            one, two = sides
+            between = ((one.mean(axis=0) - two.mean(axis=0)) ** 2).sum() / 4
+            within = (one.var(axis=0).sum() + two.var(axis=0).sum()) / 2
+            total += weight * between / (between + within + FLOOR * len(image))
+            weights += weight
+    return total / weights
+
+
+def _within(index, corner):
+    return all(c <= i < c + WINDOW for i, c in zip(index, corner, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -170,6 +187,23 @@ def test_the_second_correction_builds_on_the_first():
     )
     assert set(found.levels) == {"left", "right"}
     assert np.mean([overlap(c, t) for c, t in zip(found.labels, truth, strict=True)]) > 0.93
+
+
+@pytest.mark.parametrize("given", [polygon(disc(8), 3), disc(16)], ids=["cut down", "right"])
+def test_an_object_is_not_taken_for_its_core(given):
+    # The core stands out a little more than the object, by less than the slack.
+    image = disc(16) + 1.1 * disc(8) + np.random.default_rng(3).normal(0, 0.35, (48, 48))
+    outlines = [OutlineContrast(image[None])]
+    core, whole = (float(outlines[0].of(disc(r)[None], [1])[0]) for r in (8, 16))
+    assert whole < core < whole / (1 - SLACK)
+
+    def apply(case, labels, levels):
+        return np.stack([disc(radius) for radius in levels])
+
+    found = finish(
+        correct(outlines, [given], [[1]], [Correction("sizes", (8, 16, 20), apply)], margin=0.0)
+    )
+    np.testing.assert_array_equal(found.labels[0], disc(16))
 
 
 def test_cases_without_any_class_are_left_alone():

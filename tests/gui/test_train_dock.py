@@ -94,7 +94,7 @@ def test_the_form_shows_and_gives_back_options(qtbot: QtBot) -> None:
         assert form.options() == options
         assert sum(not box.isHidden() for box in form.sides) == options.spatial_dims
     offered = [form.labels.itemText(i) for i in range(form.labels.count())]
-    assert offered == ["As given", "Corrected"]
+    assert offered == ["As given", "Corrected in training"]
     for how in (Relabelling(), Reweighting(trusted=("c1", "c2"))):
         form.set_options(replace(skin, correction=how), marked=False)
         assert form.options().correction == how
@@ -200,7 +200,7 @@ def test_killed_resumed_finished_used(
     assert 1 <= reached < 8
     assert not dock.form.controls["epochs"].isEnabled(), "a run keeps its options"
     assert not dock.form.labels.isEnabled()
-    assert dock.form.labels.currentText() == "Corrected"
+    assert dock.form.labels.currentText() == "Corrected in training"
 
     dock.run.another.click()
     assert dock.run.place.full_text() == f"{discs}-run-2"
