@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,21 +13,14 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="relabel-tests"))
 import napari
 import pytest
 from app_model import Application
+from gui_cases import OpenDock, picture_review, settle, volume_review
 from napari._app_model._app import NapariApplication, _napari_names
 from napari._qt._qapp_model.qactions import init_qactions
 from napari.layers import Layer
 from napari.plugins import _initialize_plugins
-from qtpy.QtTest import QTest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from gui_cases import picture_review, volume_review
 
 from napari_relabel.gui.dock import TITLE, ReviewDock, open_review
 from napari_relabel.review.folder import ReviewFolder
-
-ROOT = Path(__file__).resolve().parents[2]
-OpenDock = Callable[..., ReviewDock]
 
 
 @pytest.fixture(autouse=True)
@@ -111,8 +103,3 @@ def empty_dock(window: napari.Viewer, qtbot: object) -> ReviewDock:
         return dock
     docks[0].controller.close_session()
     return docks[0]
-
-
-def settle(dock: ReviewDock) -> None:
-    """Let everything that was scheduled happen."""
-    QTest.qWait(30)

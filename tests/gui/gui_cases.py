@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as iio
 import nibabel as nib
 import numpy as np
+from qtpy.QtTest import QTest
 from skimage.filters import gaussian
 
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import RuleOptions
+from napari_relabel.gui.dock import ReviewDock
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.records import NewCase
 
+ROOT = Path(__file__).resolve().parents[2]
+OpenDock = Callable[..., ReviewDock]
 GATED = RuleOptions(rule="gated")
 
 
@@ -75,3 +80,8 @@ def volume_review(root: Path, shape: tuple[int, int, int] = (32, 28, 24)) -> Rev
     )
     folder.set_estimate("ct", estimate_with_doubts(labels))
     return folder
+
+
+def settle(dock: ReviewDock) -> None:
+    """Let everything that was scheduled happen."""
+    QTest.qWait(30)

@@ -8,7 +8,7 @@ from typing import Any
 import imageio.v3 as iio
 import napari
 import numpy as np
-from conftest import OpenDock, settle
+from gui_cases import OpenDock, settle
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 

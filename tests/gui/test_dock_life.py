@@ -12,7 +12,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
-from conftest import settle
+from gui_cases import settle
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication

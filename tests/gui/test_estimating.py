@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import OpenDock, settle
-from gui_cases import estimate_with_doubts, squares
+from gui_cases import OpenDock, estimate_with_doubts, settle, squares
 from pytestqt.qtbot import QtBot
 
 from napari_relabel.core.progress import Progress

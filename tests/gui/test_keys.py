@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from app_model.types import KeyBinding
-from conftest import ROOT
+from gui_cases import ROOT
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes, Surface, Tracks, Vectors
 from napari.utils.key_bindings import coerce_keybinding

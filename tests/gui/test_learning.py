@@ -5,8 +5,7 @@ from __future__ import annotations
 import napari
 import numpy as np
 import pytest
-from conftest import OpenDock, settle
-from gui_cases import picture_review, squares
+from gui_cases import OpenDock, picture_review, settle, squares
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton

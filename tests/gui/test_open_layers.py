@@ -10,8 +10,7 @@ import napari
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import settle
-from gui_cases import estimate_with_doubts, squares
+from gui_cases import estimate_with_doubts, settle, squares
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
 

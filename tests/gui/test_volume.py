@@ -7,7 +7,7 @@ from typing import Any
 import napari
 import nibabel as nib
 import numpy as np
-from conftest import OpenDock, settle
+from gui_cases import OpenDock, settle
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 

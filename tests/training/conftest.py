@@ -1,16 +1,13 @@
-"""Small generated data sets, and a way to run a training generator to its end."""
+"""Small generated data sets."""
 
 import csv
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from imageio import v3 as iio
-
-from napari_relabel.models.preprocess import Normalisation, WorkingGrid
-from napari_relabel.training.options import TrainOptions
+from training_runs import ball
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +16,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def ball(shape, centre, radius):
-    distance = sum((g - c) ** 2 for g, c in zip(np.indices(shape), centre, strict=True))
-    return (distance < radius**2).astype(np.uint8)
 
 
 def noisy_image(labels, rng):
@@ -83,32 +75,3 @@ def balls(tmp_path):
         return root
 
     return make
-
-
-def tiny(**changes) -> TrainOptions:
-    """Options of a run that takes a second or two."""
-    values = {
-        "working": WorkingGrid(size=(32, 32)),
-        "normalisation": Normalisation("zscore"),
-        "epochs": 2,
-        "batch_size": 4,
-        "features": 4,
-        "dropout": 0.2,
-        **changes,
-    }
-    return TrainOptions(**values)
-
-
-def run_to_end(generator):
-    """Exhaust a generator; return what it yielded and what it returned."""
-    seen = []
-    while True:
-        try:
-            seen.append(next(generator))
-        except StopIteration as stop:
-            return seen, stop.value
-
-
-def files_in(folder: Path) -> set[str]:
-    """Names in a folder."""
-    return {path.name for path in folder.iterdir()}

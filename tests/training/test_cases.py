@@ -5,10 +5,10 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import run_to_end, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imageio import v3 as iio
+from training_runs import run_to_end, tiny
 
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.errors import InputError

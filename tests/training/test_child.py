@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from conftest import tiny
+from training_runs import tiny
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.training.child import Job, main

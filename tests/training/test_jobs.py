@@ -1,7 +1,7 @@
 """Members and folds: which cases each network learns from, and what the folder stands for."""
 
 import pytest
-from conftest import run_to_end, tiny
+from training_runs import run_to_end, tiny
 
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.errors import InputError

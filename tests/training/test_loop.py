@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import files_in, run_to_end, tiny
+from training_runs import files_in, run_to_end, tiny
 
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.errors import InputError

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import tiny
+from training_runs import tiny
 
 from napari_relabel.io.dataset import Dataset, open_dataset
 from napari_relabel.io.errors import InputError

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import files_in, run_to_end, tiny
 from imageio import v3 as iio
+from training_runs import files_in, run_to_end, tiny
 
 from napari_relabel.core.noise import polygon
 from napari_relabel.core.rules import RuleOptions, candidates

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import ball
 from torch import nn
 from torch.func import functional_call
+from training_runs import ball
 
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 from napari_relabel.training.dropout import TrainingDropout, use_training_dropout

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import run_to_end, tiny
 from torch.nn import BatchNorm2d, Conv2d
+from training_runs import run_to_end, tiny
 
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.training.augment import AugmentOptions

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import run_to_end, tiny
 from torch import nn
+from training_runs import run_to_end, tiny
 
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.models.dropout import MaskSource, SampledDropout, replace_dropout

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import run_to_end, tiny
 from imageio import v3 as iio
 from monai.metrics.meandice import compute_dice
 from torch import nn
 from torch.nn import functional
+from training_runs import run_to_end, tiny
 
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.volume import read_labels

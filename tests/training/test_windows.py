@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
+from training_runs import tiny
 
 from napari_relabel.io.dataset import CasePaths
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
