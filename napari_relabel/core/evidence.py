@@ -23,7 +23,7 @@ BAND = 2
 #: Side of the windows in which both sides are compared, in voxels, even. What lies beside an organ
 #: changes along its outline: dark lung here, bright bone there. Compared over the whole outline at
 #: once, the liver's right outline had less contrast than the outline of the body.
-WINDOW = 8
+WINDOW = 16
 
 #: Variance within the bands that counts as none, as a share of the variance of the image, so that
 #: faint borders between quiet regions don't count as much as strong ones.

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
-from napari_relabel.core.automatic import MARGIN, SLACK, Corrected, Correction, correct
+from napari_relabel.core.automatic import MARGIN, Corrected, Correction, correct
 from napari_relabel.core.evidence import OutlineContrast
 from napari_relabel.core.learn import Reviewed, learn
 from napari_relabel.core.metrics import dice_per_class
@@ -47,10 +46,8 @@ class Relabelled:
 
 
 class _Attempt(NamedTuple):
-    # Corrected labels of every case, the contrast of their outlines where it is known, and what
-    # led to them.
+    # Corrected labels of every case, and what led to them.
     labels: Sequence[LabelArray]
-    contrast: npt.NDArray[np.float64] | None
     why: dict[str, Any]
 
 
@@ -82,7 +79,6 @@ class Corrector:
         self._how = relabelling
         self._trusted = trusted_indices(cases, relabelling.trusted)
         self._given = [case.given for case in cases.train]
-        self._contrast: npt.NDArray[np.float64] | None = None
         self._best_gain = 0.0
         self._outlines: list[OutlineContrast] = []
         self.start: int | None = None
@@ -161,10 +157,16 @@ class Corrector:
         opinions = yield from self._judge(networks, self._cases.train, 10, epoch)
         if self._trusted:
             return (yield from self._from_trusted(opinions))
-        attempt = yield from self._attempt(opinions)
-        merged = self._merge(attempt)
-        self.corrected, self._contrast = list(merged.labels), merged.contrast
-        return Relabelled(True, {**merged.why, "start": self.start}, opinions)
+        made = self._capped((yield from self._attempt(opinions)))
+        # What the images spoke for once is not given up because they say less of it later.
+        if made.why.get("levels") == {} and self._ever_corrected:
+            return Relabelled(False, {**made.why, "start": self.start}, opinions)
+        self.corrected = list(made.labels)
+        return Relabelled(True, {**made.why, "start": self.start}, opinions)
+
+    @property
+    def _ever_corrected(self) -> bool:
+        return any(a is not b for a, b in zip(self.corrected, self._given, strict=True))
 
     def _is_time(self, epoch: int) -> bool:
         # Once begun it goes on: the agreement that tells when to begin is with labels that are no
@@ -184,7 +186,6 @@ class Corrector:
         """What has to be known to go on, besides the labels."""
         return {
             "measures": [list(measure) for measure in self.measures],
-            "contrast": None if self._contrast is None else self._contrast.tolist(),
             "best_gain": self._best_gain,
             "start": self.start,
         }
@@ -194,7 +195,6 @@ class Corrector:
     ) -> None:
         """Continue from a saved state and the corrected labels by case."""
         self.measures = [Measure(*values) for values in state["measures"]]
-        self._contrast = None if state["contrast"] is None else np.array(state["contrast"])
         self._best_gain = float(state["best_gain"])
         self.start = state["start"]
         self.corrected = [corrected.get(c.paths.id, c.given) for c in self._cases.train]
@@ -229,7 +229,7 @@ class Corrector:
                 yield len(self._outlines)
         classes = [classes_that_count(g, o) for g, o in zip(self._given, opinions, strict=True)]
         found = yield from correct(self._outlines, self._given, classes, possible, margin=margin)
-        return _Attempt(found.labels, found.contrast, {"rule": rule, **_summary(found)})
+        return _Attempt(found.labels, {"rule": rule, **_summary(found)})
 
     def _by_rule(
         self, opinions: Sequence[Opinion], rule: RuleOptions, delta: float
@@ -240,24 +240,17 @@ class Corrector:
             yield len(labels)
         learnt = {f"{a} to {b}": t for (a, b), t in (rule.thresholds or {}).items()}
         why = {**asdict(replace(rule, thresholds=None)), "thresholds": learnt, "delta": delta}
-        return _Attempt(labels, None, why)
+        return _Attempt(labels, why)
 
-    def _merge(self, attempt: _Attempt) -> _Attempt:
-        """An attempt within its cap; a case that had clearly more contrast before keeps that."""
+    def _capped(self, attempt: _Attempt) -> _Attempt:
+        """An attempt in which cases that would change too much stay as given."""
         new = list(attempt.labels)
-        best = None if attempt.contrast is None else attempt.contrast.copy()
         capped = 0
         for i, given in enumerate(self._given):
             if np.mean(new[i] != given) > self._how.max_fraction:
                 new[i] = given
                 capped += 1
-                if best is not None:
-                    best[i] = 0
-        if best is not None and self._contrast is not None:
-            for i in np.flatnonzero((1 - SLACK) * self._contrast > best).tolist():
-                new[i] = self.corrected[i]
-            best = np.maximum(best, self._contrast)
-        return _Attempt(new, best, {**attempt.why, "capped": capped})
+        return _Attempt(new, {**attempt.why, "capped": capped})
 
     def _from_trusted(self, opinions: tuple[Opinion, ...]) -> Generator[int, None, Relabelled]:
         reviewed = [(i, clean_labels(self._cases.train[i])) for i in self._trusted]
@@ -268,7 +261,7 @@ class Corrector:
         attempt = yield from self._by_evidence(
             opinions, transitions(self._given, opinions), "evidence", margin=0.0
         )
-        offer = self._merge(attempt)
+        offer = self._capped(attempt)
         gains = [
             self._dice(offer.labels[i], c) - self._dice(self._given[i], c) for i, c in reviewed
         ]
@@ -278,12 +271,12 @@ class Corrector:
             gain = 0.0
         if learnt.options is not None and learnt.gain > gain:
             gain = learnt.gain
-            offer = self._merge((yield from self._by_rule(opinions, learnt.options, learnt.delta)))
+            offer = self._capped((yield from self._by_rule(opinions, learnt.options, learnt.delta)))
         why = {**offer.why, "gain on trusted cases": round(gain, 4)}
         if gain <= self._best_gain:
             return Relabelled(False, why, opinions)
         self._best_gain = gain
-        self.corrected, self._contrast = list(offer.labels), offer.contrast
+        self.corrected = list(offer.labels)
         return Relabelled(True, why, opinions)
 
     def _dice(self, labels: LabelArray, reference: LabelArray) -> float:

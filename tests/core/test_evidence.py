@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_relabel.core.automatic import MARGIN, SLACK, Correction, correct
+from napari_relabel.core.automatic import MARGIN, Correction, correct
 from napari_relabel.core.evidence import BAND, FLOOR, WINDOW, OutlineContrast
 from napari_relabel.core.noise import polygon
 from napari_relabel.core.progress import finish
@@ -189,21 +189,51 @@ def test_the_second_correction_builds_on_the_first():
     assert np.mean([overlap(c, t) for c, t in zip(found.labels, truth, strict=True)]) > 0.93
 
 
-@pytest.mark.parametrize("given", [polygon(disc(8), 3), disc(16)], ids=["cut down", "right"])
-def test_an_object_is_not_taken_for_its_core(given):
-    # The core stands out a little more than the object, by less than the slack.
-    image = disc(16) + 1.1 * disc(8) + np.random.default_rng(3).normal(0, 0.35, (48, 48))
-    outlines = [OutlineContrast(image[None])]
-    core, whole = (float(outlines[0].of(disc(r)[None], [1])[0]) for r in (8, 16))
-    assert whole < core < whole / (1 - SLACK)
+class BySize:
+    """Outlines whose contrast is known by the number of voxels within."""
+
+    def __init__(self, contrasts):
+        self.contrasts = contrasts
+
+    def of(self, labels, classes):
+        return np.array([self.contrasts[int(x.sum())] for x in labels])
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "chosen"),
+    [(0.75, 0.79, 108), (0.7, 0.79, 100), (0.79, 0.81, 125)],
+    ids=["a little larger", "too little contrast", "the best is the largest"],
+)
+@pytest.mark.parametrize("given", [10, 108], ids=["cut down", "as large"])
+def test_near_the_best_the_larger_object_is_taken(near, far, chosen, given):
+    outline = BySize({10: 0.3, 100: 0.8, 108: near, 125: far})
 
     def apply(case, labels, levels):
-        return np.stack([disc(radius) for radius in levels])
+        return np.stack([first(n) for n in levels])
 
-    found = finish(
-        correct(outlines, [given], [[1]], [Correction("sizes", (8, 16, 20), apply)], margin=0.0)
-    )
-    np.testing.assert_array_equal(found.labels[0], disc(16))
+    correction = Correction("sizes", (100, 108, 125), apply)
+    found = finish(correct([outline], [first(given)], [[1]], [correction], margin=0.0))
+    np.testing.assert_array_equal(found.labels[0], first(chosen))
+
+
+def first(n):
+    return (np.arange(200) < n).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("given", "chosen"), [(50, 100), (0, 160)], ids=["leaks", "empty"])
+def test_no_case_changes_far_more_than_others(given, chosen):
+    usual = {50: 0.3, 100: 0.8, 160: 0.1}
+    leak = {0: 0.0, 50: 0.3, 100: 0.5, 160: 0.9}
+    outlines = [BySize(usual)] * 3 + [BySize(leak)]
+    labels = [first(50)] * 3 + [first(given)]
+
+    def apply(case, labels, levels):
+        return np.stack([first(n) for n in levels])
+
+    correction = Correction("sizes", (100, 160), apply)
+    found = finish(correct(outlines, labels, [[1]] * 4, [correction]))
+    # The others gain as much as they had; 2.2 times that is too much.
+    assert [int(x.sum()) for x in found.labels] == [100, 100, 100, chosen]
 
 
 def test_cases_without_any_class_are_left_alone():

@@ -14,7 +14,7 @@ from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.models.loading import load_models
 from napari_relabel.models.preprocess import WorkingGrid
-from napari_relabel.training import judging
+from napari_relabel.training import judging, relabel
 from napari_relabel.training.cases import load_cases
 from napari_relabel.training.corrections import Relabelling, Reweighting
 from napari_relabel.training.flips import read_flips
@@ -178,6 +178,29 @@ def test_a_case_that_would_change_too_much_keeps_its_labels(wrong_discs, tmp_pat
     _, result = run_to_end(train(wrong_discs(), tiny(correction=how), tmp_path / "run"))
     # Every voxel has some uncertainty, so the paper's rule would flip all of them.
     assert result.history[-1].label_change == 0
+
+
+def test_what_was_corrected_is_not_given_up_for_nothing(wrong_discs, monkeypatch):
+    """Where images say less of a later correction, the labels of the earlier one stay."""
+    options = tiny(correction=Relabelling(start=1))
+    _, cases = run_to_end(load_cases(wrong_discs(4, 0), options))
+    corrector = Corrector(cases, options, options.correction)
+    found = [case.given.copy() for case in cases.train]
+    found[2][:3] = 1
+    attempts = [(found, {"0 to 1": []}), ([case.given for case in cases.train], {})]
+
+    def attempt(self, opinions):
+        yield 1
+        labels, levels = attempts.pop(0)
+        return relabel._Attempt(labels, {"levels": levels})
+
+    monkeypatch.setattr(Corrector, "_attempt", attempt)
+    networks = [Trainer(cases, options).network]
+    for epoch in (1, 2):
+        _, relabelled = run_to_end(corrector.after_epoch(networks, epoch))
+        assert relabelled.attempted == (epoch == 1)
+        for taught, labels in zip(corrector.taught, found, strict=True):
+            np.testing.assert_array_equal(taught, labels)
 
 
 def test_judging_is_what_the_rules_expect(wrong_discs):
