@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_relabel.models.preprocess import WorkingGrid
 from napari_relabel.reproduce.cells import Cell, DatasetName, NoiseName
+from napari_relabel.training.corrections import Relabelling
 from napari_relabel.training.options import TrainOptions
 
 
@@ -15,8 +16,9 @@ def write_result(
 ) -> None:
     """Write the result of a cell with this Dice, 0.1 less against noisy masks."""
     cell = Cell(dataset, noise, variant, seed)
-    options = TrainOptions(working=WorkingGrid(size=(64, 64)), epochs=3)
     corrected = variant == "ours-mcdo"
+    how = Relabelling(start=2) if corrected else None
+    options = TrainOptions(working=WorkingGrid(size=(64, 64)), epochs=3, correction=how)
     value = {
         "schema": 1,
         "cell": {"dataset": dataset, "noise": noise, "variant": variant, "seed": seed},
@@ -30,7 +32,13 @@ def write_result(
         "architecture": "U-Net",
         "options": options.to_json(),
         "history": [
-            {"epoch": e, "dice_mean": dice - 0.1 / e, "dice_given": dice - 0.2 / e}
+            {
+                "epoch": e,
+                "dice_mean": dice - 0.1 / e,
+                "dice_given": dice - 0.2 / e,
+                "seconds": 20.0,
+                "correcting_seconds": 16.0 if corrected and e == 2 else 0.0,
+            }
             for e in (1, 2, 3)
         ],
         "measures": [

@@ -87,6 +87,17 @@ def test_cells_and_targets_of_a_partial_table(tmp_path: Path) -> None:
         assert said in text
 
 
+def test_what_a_pass_of_relabelling_takes_is_said(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_result(tmp_path, "skin", "3 vertices", "ours-mcdo", seed, 0.8)
+    write_result(tmp_path, "liver", "3 vertices", "none", 0, 0.8)
+    text = table1_markdown(read_results(tmp_path), "table1.png")
+    # 16 s after an epoch of 20 s; none before it begins, none after the last epoch.
+    assert "skin: a pass of the default relabelling takes 0.80 times as long" in text
+    assert "(median of 2 passes, 0.80 to 0.80)" in text
+    assert "liver: a pass" not in text
+
+
 def test_the_worst_column_decides_between_rules(tmp_path: Path) -> None:
     gains = {"ours-mcdo": (0.2, 0.01, 0.01), "paper-mcdo": (0.3, 0.02, -0.01)}
     for i, noise in enumerate(("3 vertices", "7 vertices", "smooth")):
