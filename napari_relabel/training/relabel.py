@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.automatic import MARGIN, Corrected, Correction, correct
@@ -17,7 +19,7 @@ from napari_relabel.core.rules import RuleOptions, candidates
 from napari_relabel.models.unet import RelabelUNet
 from napari_relabel.training.cases import Cases, TrainingCase, clean_labels, trusted_indices
 from napari_relabel.training.corrections import Relabelling
-from napari_relabel.training.judging import Opinion, judge
+from napari_relabel.training.judging import Opinion, averaged, judge
 from napari_relabel.training.levels import classes_that_count, deltas, flip, transitions
 from napari_relabel.training.onset import Measure, early_learning_ends, uncertainty_settled
 from napari_relabel.training.options import TrainOptions
@@ -80,6 +82,7 @@ class Corrector:
         self._trusted = trusted_indices(cases, relabelling.trusted)
         self._given = [case.given for case in cases.train]
         self._best_gain = 0.0
+        self._means: list[npt.NDArray[np.float16]] | None = None
         self._outlines: list[OutlineContrast] = []
         self.start: int | None = None
         self.measures: list[Measure] = []
@@ -155,6 +158,9 @@ class Corrector:
         if not self._trusted and not self._is_time(epoch):
             return Relabelled(False, {}, ())
         opinions = yield from self._judge(networks, self._cases.train, 10, epoch)
+        if self._how.delta is None:
+            opinions = averaged(opinions, self._means)
+            self._means = [opinion.mean for opinion in opinions]
         if self._trusted:
             return (yield from self._from_trusted(opinions))
         made = self._capped((yield from self._attempt(opinions)))
@@ -187,6 +193,7 @@ class Corrector:
         return {
             "measures": [list(measure) for measure in self.measures],
             "best_gain": self._best_gain,
+            "means": self._means and [torch.from_numpy(mean) for mean in self._means],
             "start": self.start,
         }
 
@@ -196,6 +203,8 @@ class Corrector:
         """Continue from a saved state and the corrected labels by case."""
         self.measures = [Measure(*values) for values in state["measures"]]
         self._best_gain = float(state["best_gain"])
+        means = state.get("means")
+        self._means = means and [mean.numpy() for mean in means]
         self.start = state["start"]
         self.corrected = [corrected.get(c.paths.id, c.given) for c in self._cases.train]
 

@@ -18,7 +18,7 @@ from napari_relabel.training import judging, relabel
 from napari_relabel.training.cases import load_cases
 from napari_relabel.training.corrections import Relabelling, Reweighting
 from napari_relabel.training.flips import read_flips
-from napari_relabel.training.judging import judge
+from napari_relabel.training.judging import Opinion, averaged, judge
 from napari_relabel.training.lookup import look_at_run
 from napari_relabel.training.loop import train
 from napari_relabel.training.masks import write_corrected_masks
@@ -221,6 +221,17 @@ def test_judging_is_what_the_rules_expect(wrong_discs):
     np.testing.assert_array_equal(again[0].mean, opinions[0].mean)
     _, other = run_to_end(judge([network], cases.train, options, "mcdo", 8, 2))
     assert not np.array_equal(other[0].mean, opinions[0].mean)
+
+
+def test_opinions_are_averaged_over_epochs():
+    rng = np.random.default_rng(0)
+    maps = rng.random((3, 1, 6, 5)).astype(np.float16)
+    means = None
+    for p in maps:
+        (opinion,) = averaged((Opinion(p, p[0], "mcdo", 5),), means)
+        means = [opinion.mean]
+    np.testing.assert_allclose(opinion.mean, maps[0] / 4 + maps[1] / 4 + maps[2] / 2, atol=2e-3)
+    np.testing.assert_array_equal(opinion.variance, maps[2][0])
 
 
 @pytest.mark.parametrize(("tolerated", "as_float32"), [(0.01, False), (0.0, True)])
