@@ -21,8 +21,8 @@ LABELS = {
 ORDER = ("cleanlab", "label_error_score", "uncertainty", "gated", "confident", "conditional")
 SAMPLERS = {
     "mcdo": "Monte Carlo dropout",
-    "tta": "test-time augmentation",
-    "ensemble": "deep ensemble",
+    "tta": "Test-time augmentation",
+    "ensemble": "Deep ensemble",
 }
 HEAD = (
     "| ranking | AUROC | AP [95 %] | AP minus cleanlab [95 %] | | first proposals right "
@@ -59,7 +59,8 @@ def section(name: str, result: dict[str, Any]) -> list[str]:
     for method, measured in result["samplers"].items():
         samples = measured["n_samples"]
         lines += [f"### {SAMPLERS[method]}, {samples} samples", "", *HEAD]
-        lines += [table_row(key, measured["rows"][key]) for key in ORDER]
+        rows = measured["rows"]
+        lines += [table_row(key, rows[key], rows["cleanlab"]["ap"]) for key in ORDER]
         lines.append("")
     versions = ", ".join(f"{key} {value}" for key, value in result["versions"].items())
     train = options["train"]
@@ -75,14 +76,14 @@ def section(name: str, result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def table_row(key: str, row: dict[str, Any]) -> str:
+def table_row(key: str, row: dict[str, Any], reference_ap: float) -> str:
     low, high = row["ap_interval"]
     against = row.get("ap_minus_cleanlab")
     if against is None:
         difference, word = "", "the reference"
     else:
         first, last = against["interval"]
-        difference = f"{against['difference']:+.3f} [{first:+.3f}, {last:+.3f}]"
+        difference = f"{row['ap'] - reference_ap:+.3f} [{first:+.3f}, {last:+.3f}]"
         word = against["verdict"]
     looked = row["first"]
     delta = f", delta {row['delta']:.2g}" if "delta" in row else ""
@@ -102,7 +103,6 @@ def report(results: Path, target: Path) -> None:
     }
     intro = (Path(__file__).parent / "real_noise_intro.md").read_text()
     target.write_text(page(found, intro))
-    print(page(found, intro))
 
 
 def _share(value: float | None) -> str:
