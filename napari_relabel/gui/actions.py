@@ -102,6 +102,14 @@ def review_actions(
             c.reject_slice,
         ),
         Action(
+            "accept_surest",
+            "Accept the surest",
+            "Accept those proposals of this case of which 95 % are expected to be right, by what "
+            "you accepted and rejected one by one so far",
+            "Control-J",
+            c.accept_surest,
+        ),
+        Action(
             "accept_all",
             "Accept the rest of this case",
             "Accept all that is open",

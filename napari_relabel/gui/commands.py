@@ -14,10 +14,14 @@ from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.frame import Box
 from napari_relabel.gui.layers import VIEWS, View
 from napari_relabel.gui.order import Order, ordered
+from napari_relabel.review.experience import FEWEST
 from napari_relabel.review.session import ReviewSession
 
 #: One key press moves delta by this share of the score's range.
 NUDGE = 0.01
+
+#: Share that is to be right of what is accepted as the surest.
+PRECISION = 0.95
 
 #: Key under which the order of the cases is remembered with the view.
 _ORDER = "order"
@@ -87,6 +91,25 @@ class ReviewCommands:
     def reject_all(self) -> None:
         """Reject every proposal of the case that is still open."""
         self._count("rejected", lambda s: s.reject_where(np.True_))
+
+    def accept_surest(self) -> None:
+        """Accept the proposals of the case of which 95 % are expected to be right."""
+
+        def surest(session: ReviewSession) -> None:
+            found = session.accept_surest(PRECISION)
+            if found is None:
+                self._controller.tell(
+                    "By your decisions so far, no open proposals are that likely to be right."
+                    if session.expected() is not None
+                    else f"Accept or reject {FEWEST} proposals one by one first."
+                )
+            else:
+                many = "" if found.proposals == 1 else "s"
+                self._controller.tell(
+                    f"{found.proposals:,} proposal{many} accepted, expected to be right {found}."
+                )
+
+        self._move(surest)
 
     def accept_slice(self) -> None:
         """Accept all that is open in the slice on screen."""

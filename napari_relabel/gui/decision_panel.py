@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QLabel,
@@ -24,6 +25,9 @@ from napari_relabel.review.snapshot import Snapshot
 #: Share of flips against the model's own prediction from which on they are warned of.
 AGREEING = 0.5
 
+#: Delta has to rest for this long before proposals are judged by experience.
+EXPECT_AFTER_MS = 150
+
 
 class DecisionPanel(QWidget):
     """Counts, table of proposals, buttons to decide, choice of view."""
@@ -39,6 +43,18 @@ class DecisionPanel(QWidget):
         self.counts = QLabel()
         self.counts.setWordWrap(True)
         self.counts.setToolTip("Open proposals at this delta, and how far the labels moved")
+        self.expected = QLabel()
+        self.expected.setWordWrap(True)
+        self.expected.setToolTip(
+            "Share of the open proposals that will turn out right, with a 95 % interval\n"
+            "Learnt from what you accepted and rejected one by one, in all cases of this review"
+        )
+        self.expected.hide()
+        # Not for every tick while delta is dragged.
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(EXPECT_AFTER_MS)
+        self._settled.timeout.connect(self._expect)
         self.guard = QLabel()
         self.guard.setWordWrap(True)
         self.guard.hide()
@@ -65,6 +81,7 @@ class DecisionPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING - 2)
         layout.addWidget(self.counts)
+        layout.addWidget(self.expected)
         layout.addWidget(self.guard)
         layout.addWidget(self.table, 1)
         b = self.buttons
@@ -82,6 +99,7 @@ class DecisionPanel(QWidget):
         if session is None or layers is None:
             return
         self.counts.setText(_counts(snapshot, "px" if layers.ndim == 2 else "voxels"))
+        self._settled.start()
         # While the components of another delta are being labelled the last table stays.
         if snapshot.regions_ready and snapshot.regions is not self._regions:
             self._regions = snapshot.regions
@@ -102,6 +120,16 @@ class DecisionPanel(QWidget):
         self.rest.setEnabled(snapshot.open_voxels > 0)
         self.buttons["undo"].setEnabled(session.can_undo)
         self.buttons["redo"].setEnabled(session.can_redo)
+
+    def _expect(self) -> None:
+        """Say how many of the open proposals are expected to be right."""
+        session = self._controller.session
+        found = None if session is None else session.expected()
+        self.expected.setVisible(found is not None)
+        if found is not None:
+            self.expected.setText(
+                f"expected right <b>{found}</b>, from {found.decisions:,} decisions"
+            )
 
     def _warn(self) -> None:
         """Warn where most flips go against the model's own prediction."""
@@ -129,6 +157,7 @@ class DecisionPanel(QWidget):
             "accept_slice",
             "reject_slice",
             "",
+            "accept_surest",
             "accept_all",
             "reject_all",
             "",

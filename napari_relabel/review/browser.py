@@ -19,6 +19,7 @@ from napari_relabel.io.volume import ImageVolume, LabelVolume
 from napari_relabel.review.chain import Action, read_actions, read_chain
 from napari_relabel.review.changes import Mask
 from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.experience import Experience
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
 from napari_relabel.review.journal import Context, JournalWriter
@@ -59,6 +60,7 @@ class ReviewBrowser:
         self._chain = read_chain(self.folder.journals, self.reviewer)
         self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
         self._statuses = statuses(self._chain.actions)
+        self._experience = Experience(self._chain.actions)
         last = self._chain.resume
         resume = Resume(self.folder.options) if last is None else Resume.from_json(last)
         self._resume = resume.with_learnt(self.folder.learnt)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.rules import Transition
+from napari_relabel.review.errors import ReviewError
 
 Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, ...]
@@ -127,3 +128,24 @@ def crop(mask: Mask, box: Box) -> tuple[Mask, Box] | None:
 def whole(shape: tuple[int, ...]) -> Box:
     """The box of a whole grid."""
     return tuple(slice(0, n) for n in shape)
+
+
+def cropped_to(
+    grid: tuple[int, ...], mask: npt.ArrayLike, box: Box | None
+) -> tuple[Mask, Box] | None:
+    """A mask in a box of a grid, cut down to where it holds; None where it is empty.
+
+    Raises
+    ------
+    ReviewError
+        If the box is not within the grid.
+    """
+    box = whole(grid) if box is None else box
+    if len(box) != len(grid):
+        raise ReviewError(f"the box has {len(box)} axes, the case has {len(grid)}")
+    for s, n in zip(box, grid, strict=True):
+        if not 0 <= s.start <= s.stop <= n or s.step not in (None, 1):
+            raise ReviewError(f"the box {box} is not within the grid {grid}: clip it first")
+    values = np.asarray(mask, np.bool_)
+    inside = np.broadcast_to(values, tuple(s.stop - s.start for s in box))
+    return crop(inside, tuple(slice(int(s.start), int(s.stop)) for s in box))

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_relabel.core.expected import Expected
 from napari_relabel.io.export import ExportReport
 from napari_relabel.review.browser import ReviewBrowser, resume_at
-from napari_relabel.review.changes import Box, Change, ChangeKind, Mask, crop, whole
+from napari_relabel.review.changes import Box, Change, ChangeKind, cropped_to
 from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.experience import note_of
 from napari_relabel.review.export import default_out, export_case, export_note
 from napari_relabel.review.history import Step
+from napari_relabel.review.resume import score_key
 from napari_relabel.review.state import Effect
 
 
@@ -84,6 +87,42 @@ class ReviewSession(ReviewBrowser):
     def lock(self, region_id: int | None = None) -> int:
         """Lock the voxels of a region (default: the current one) and go to the next."""
         return self._decide_region("lock", region_id)
+
+    def expected(self) -> Expected | None:
+        """Share of the open proposals that is expected to be right, by the decisions so far.
+
+        None before ten decisions made one by one with this score, in any case of the review, and
+        where nothing is open or the table is deferred.
+        """
+        found, snapshot = self._case.candidates, self.snapshot
+        if found is None or not snapshot.regions_ready:
+            return None
+        return self._experience.expected(snapshot, score_key(found))
+
+    def accept_surest(self, precision: float = 0.95) -> Expected | None:
+        """Accept the proposals of the case that together are expected to be right, as one action.
+
+        Parameters
+        ----------
+        precision : float
+            Share of them that is expected to be right, in (0, 1].
+
+        Returns
+        -------
+        Expected or None
+            What is expected of those accepted; None where there were none.
+        """
+        found = self._case.candidates
+        if found is None:
+            return None
+        self._case.ensure_regions()
+        snapshot, of = self.snapshot, score_key(found)
+        rows = self._experience.surest(snapshot, of, precision)
+        expected = self._experience.expected(snapshot, of, rows)
+        if expected is not None:
+            inside = np.concatenate([[False], rows])
+            self.accept_where(inside[snapshot.regions.components])
+        return expected
 
     def accept_remaining(self) -> int:
         """Accept all that is open at this delta and smallest size; returns the voxels decided."""
@@ -245,10 +284,15 @@ class ReviewSession(ReviewBrowser):
         region_id = case.worklist.current if region_id is None else region_id
         if region_id is None:
             return 0
-        return self._do(case.region_change(kind, region_id), region_id)
+        change = case.region_change(kind, region_id)
+        note = None
+        if kind != "lock" and case.candidates is not None:
+            score = case.worklist.regions[region_id - 1].mean_score
+            note = note_of(score, score_key(case.candidates))
+        return self._do(change, region_id, note)
 
     def _decide_where(self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None) -> int:
-        cropped = self._cropped(mask, box)
+        cropped = cropped_to(self._case.state.given.shape, mask, box)
         if cropped is None:
             return 0
         inside, at = cropped
@@ -258,28 +302,21 @@ class ReviewSession(ReviewBrowser):
     def _mark_where(
         self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None, label: int = 0
     ) -> int:
-        cropped = self._cropped(mask, box)
+        cropped = cropped_to(self._case.state.given.shape, mask, box)
         if cropped is None:
             return 0
         return self._do(self._case.state.change(kind, cropped[1], cropped[0], label))
 
-    def _cropped(self, mask: npt.ArrayLike, box: Box | None) -> tuple[Mask, Box] | None:
-        grid = self._case.state.given.shape
-        box = whole(grid) if box is None else box
-        if len(box) != len(grid):
-            raise ReviewError(f"the box has {len(box)} axes, the case has {len(grid)}")
-        for s, n in zip(box, grid, strict=True):
-            if not 0 <= s.start <= s.stop <= n or s.step not in (None, 1):
-                raise ReviewError(f"the box {box} is not within the grid {grid}: clip it first")
-        values = np.asarray(mask, np.bool_)
-        inside = np.broadcast_to(values, tuple(s.stop - s.start for s in box))
-        return crop(inside, tuple(slice(int(s.start), int(s.stop)) for s in box))
-
-    def _do(self, change: Change | None, region_id: int | None = None) -> int:
+    def _do(
+        self,
+        change: Change | None,
+        region_id: int | None = None,
+        note: Mapping[str, Any] | None = None,
+    ) -> int:
         if change is None:
             return 0
         effect = self._case.state.forward(change)
-        action = self._write(change.kind, effect, change=change)
+        action = self._write(change.kind, effect, change=change, note=note)
         self._case.history.did(Step(action, change))
         self._case.commit(effect, change.kind)
         self._case.advance(region_id)
@@ -307,6 +344,7 @@ class ReviewSession(ReviewBrowser):
             resume=resume_at(self._case, self._resume).to_json(),
         )
         self._noted(kind, context)
+        self._experience.follow(action, kind, target, note)
         return action
 
     def _signal(self, change: Change) -> None:

@@ -82,6 +82,30 @@ def volume_review(root: Path, shape: tuple[int, int, int] = (32, 28, 24)) -> Rev
     return folder
 
 
+def dotted_review(root: Path, *, n: int = 2, rows: int = 5) -> ReviewFolder:
+    """Pictures with rows x rows dots that labels lack, of which a model is more or less sure."""
+    rng = np.random.default_rng(0)
+    new, estimates = [], []
+    for i in range(n):
+        side = 10 * rows
+        p = np.full((side, side), 0.02, np.float32)
+        for corner in np.ndindex(rows, rows):
+            p[tuple(slice(10 * c + 2, 10 * c + 8) for c in corner)] = rng.uniform(0.72, 0.98)
+        paths = [root / folder / f"dots{i}.png" for folder in ("images", "labels")]
+        for path, pixels in zip(
+            paths, (np.uint8(255 * p), np.zeros_like(p, np.uint8)), strict=True
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            iio.imwrite(path, pixels)
+        new.append(NewCase(f"dots{i}", paths[1], paths[0]))
+        mean = np.stack([1 - p, p])
+        estimates.append(Estimate("mcdo", 5, 2, mean=mean, variance=np.zeros_like(p)))
+    folder = ReviewFolder.create(root / "dots", new, values=(0, 255))
+    for case, estimate in zip(new, estimates, strict=True):
+        folder.set_estimate(case.id, estimate)
+    return folder
+
+
 def settle(dock: ReviewDock) -> None:
     """Let everything that was scheduled happen."""
     QTest.qWait(30)

@@ -8,7 +8,7 @@ from typing import Any
 import imageio.v3 as iio
 import napari
 import numpy as np
-from gui_cases import OpenDock, settle
+from gui_cases import OpenDock, dotted_review, settle
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
@@ -416,3 +416,27 @@ def test_what_cannot_be_opened_is_said(empty_dock: ReviewDock, tmp_path: Path) -
     assert "not a REVIEW folder" in empty_dock.status.text()
     assert empty_dock.controller.session is None
     assert not empty_dock.start.isHidden()
+
+
+def test_decisions_teach_which_proposals_are_sure(
+    qtbot: QtBot, window: napari.Viewer, open_dock: OpenDock, tmp_path: Path
+) -> None:
+    dock = open_dock(dotted_review(tmp_path))
+    session, panel = session_of(dock), dock.decisions
+    press(qtbot, window, Qt.Key.Key_J, CTRL)
+    assert "Accept or reject 10 proposals one by one first" in dock.status.text()
+    assert session.snapshot.accepted_voxels == 0
+    while (region := session.current) is not None:
+        press(qtbot, window, Qt.Key.Key_J if region.mean_score > 0.85 else Qt.Key.Key_K)
+    session.open_case("dots1")
+    qtbot.waitUntil(panel.expected.isVisible, timeout=5000)
+    assert panel.expected.text().startswith("expected right <b>")
+    assert "from 25 decisions" in panel.expected.text()
+    sure = {r.id for r in session.snapshot.regions if r.mean_score > 0.87}
+    press(qtbot, window, Qt.Key.Key_J, CTRL)
+    assert "accepted, expected to be right 9" in dock.status.text()
+    accepted = set(np.unique(session.snapshot.regions.components[session.decisions == 1]))
+    assert accepted >= sure
+    assert session.snapshot.open_regions == 25 - len(accepted) > 0
+    press(qtbot, window, Qt.Key.Key_U)
+    assert session.snapshot.open_regions == 25

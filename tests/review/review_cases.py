@@ -112,3 +112,25 @@ def act_at_random(session: ReviewSession, rng: np.random.Generator) -> None:
         lambda: session.case_id == case or session.open_case(case),
     ]
     actions[int(rng.integers(len(actions)))]()
+
+
+def many_blobs(root: Path, *, cases: int = 3, rows: int = 5) -> ReviewFolder:
+    """2D cases with rows x rows squares that labels lack, of which a model is more or less sure."""
+    new, estimates = [], []
+    rng = np.random.default_rng(0)
+    for i in range(cases):
+        side = 8 * rows
+        p = np.full((side, side), 0.02, np.float32)
+        for row in range(rows):
+            for column in range(rows):
+                at = slice(8 * row + 2, 8 * row + 6), slice(8 * column + 2, 8 * column + 6)
+                p[at] = rng.uniform(0.72, 0.98)
+        path = write_nifti(root / f"case{i}.nii", np.zeros((side, side, 1), np.uint8))
+        new.append(NewCase(f"case{i}", path))
+        mean = np.stack([1 - p, p])[..., None]
+        variance = np.zeros((side, side, 1), np.float32)
+        estimates.append(Estimate("mcdo", 5, 2, mean=mean, variance=variance))
+    folder = ReviewFolder.create(root / "review", new, values=(0, 1))
+    for case, estimate in zip(new, estimates, strict=True):
+        folder.set_estimate(case.id, estimate)
+    return folder

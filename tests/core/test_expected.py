@@ -1,0 +1,104 @@
+"""Expected precision: against the truth in simulation, by hand, and at its edges."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from napari_relabel.core.expected import binomial_interval, expected_right, surest
+
+
+def chance(score):
+    return 1 / (1 + np.exp(-10 * (score - 0.5)))
+
+
+@pytest.mark.parametrize("n", [15, 60, 200])
+@pytest.mark.parametrize("best_first", [False, True], ids=["at random", "best first"])
+def test_the_interval_holds_the_truth_as_often_as_it_says(n, best_first):
+    rng = np.random.default_rng(n)
+    held, widths = [], []
+    for _ in range(120):
+        scores = rng.beta(2, 2, n + 200)
+        right = rng.random(len(scores)) < chance(scores)
+        decided = np.zeros(len(scores), bool)
+        if best_first:
+            # Half of the ten proposals of each case, those that rank first.
+            for case in range(n // 5):
+                inside = np.arange(10 * case, 10 * case + 10)
+                decided[inside[np.argsort(-scores[inside])[:5]]] = True
+        else:
+            decided[rng.permutation(len(scores))[:n]] = True
+        wanted = scores[~decided & (scores > 0.5)]
+        if not len(wanted):
+            continue
+        found = expected_right(scores[decided], right[decided], wanted)
+        held.append(found.low <= chance(wanted).mean() <= found.high)
+        widths.append(found.high - found.low)
+    assert np.mean(held) > 0.93
+    assert len(held) > 100
+    # It narrows with the number of decisions that are like what is open.
+    assert best_first or np.mean(widths) < {15: 0.7, 60: 0.35, 200: 0.2}[n]
+
+
+def test_the_share_by_hand():
+    # Pooled: 0.2 and 0.4 to one half, 0.6 and 0.8 right.
+    scores = np.array([0.6, 0.2, 0.8, 0.4])
+    right = np.array([True, True, True, False])
+    found = expected_right(scores, right, np.array([0.1, 0.3, 0.5, 0.9]))
+    # Constant below and above what was decided, halfway at 0.5.
+    assert found.share == pytest.approx((0.5 + 0.5 + 0.75 + 1) / 4)
+    assert (found.proposals, found.decisions) == (4, 4)
+    np.testing.assert_array_equal(
+        surest(scores, right, np.array([0.1, 0.3, 0.5, 0.9]), 0.8), [False, False, True, True]
+    )
+    assert not surest(scores, ~right, np.array([0.1, 0.9]), 0.8).any()
+
+
+@given(
+    decisions=st.lists(
+        st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=30
+    ),
+    wanted=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=10),
+    precision=st.floats(0.05, 1),
+)
+def test_what_is_accepted_reaches_the_precision(decisions, wanted, precision):
+    scores, right = (np.array(x) for x in zip(*decisions, strict=True))
+    wanted = np.array(wanted)
+    found = expected_right(scores, right, wanted)
+    assert 0 <= found.low <= found.share <= found.high <= 1
+    chosen = surest(scores, right, wanted, precision)
+    if chosen.any():
+        assert expected_right(scores, right, wanted[chosen]).share >= precision - 1e-9
+        assert wanted[chosen].min() >= wanted[~chosen].max(initial=-1)
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_the_exact_interval_is_that_of_scipy(right, wrong):
+    if right + wrong == 0:
+        assert binomial_interval(0, 0) == (0.0, 1.0)
+        return
+    other = binomtest(right, right + wrong).proportion_ci(0.95, method="exact")
+    assert binomial_interval(right, right + wrong) == pytest.approx(tuple(other), abs=1e-9)
+
+
+def test_decisions_that_all_went_one_way_are_not_certainty():
+    found = expected_right(np.full(10, 0.9), np.ones(10, bool), np.array([0.9]))
+    assert found.share == 1
+    assert found.low == pytest.approx(0.025 ** (1 / 10))
+    below = expected_right(np.full(10, 0.5), np.ones(10, bool), np.array([0.9]))
+    assert below.low == 0, "nothing was decided up there"
+
+
+@pytest.mark.parametrize(
+    ("scores", "right", "wanted"),
+    [
+        ([], [], [0.5]),
+        ([0.5], [True], []),
+        ([0.5], [True, False], [0.5]),
+        ([np.nan], [True], [1.0]),
+    ],
+)
+def test_what_cannot_be_told_is_an_error(scores, right, wanted):
+    with pytest.raises(ValueError, match=r"needed|numbers"):
+        expected_right(np.array(scores), np.array(right, bool), np.array(wanted))
