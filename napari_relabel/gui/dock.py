@@ -172,6 +172,7 @@ class ReviewDock(QScrollArea):
         self.estimating.running_changed.connect(self.estimate.set_running)
         self.estimating.progressed.connect(self.estimate.show_progress)
         controller.refreshed.connect(self._show_source)
+        controller.case_changed.connect(self._suit_case)
         self.estimating.running_changed.connect(self._show_source)
         app = QApplication.instance()
         assert app is not None
@@ -191,6 +192,11 @@ class ReviewDock(QScrollArea):
         self.start.setVisible(not is_open)
         for panel in (self.case, self.estimate, self.rule, self.decisions, self.save):
             panel.setVisible(is_open)
+
+    def _suit_case(self) -> None:
+        session = self.controller.session
+        if session is not None:
+            self.estimate.suit(session.given.ndim)
 
     def _show_source(self) -> None:
         session = self.controller.session

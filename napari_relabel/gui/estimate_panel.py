@@ -37,6 +37,10 @@ METHODS = (
 _FILE, _RUN = "file", "run"
 
 
+#: Bundled models by the number of axes of a case.
+_BUNDLED_FOR = {2: "dermoscopy", 3: "synthetic-ct"}
+
+
 def bundled() -> dict[str, Path]:
     """Models that come with the package, by name."""
     folder = Path(napari_relabel.__file__).parent / "models" / "bundled"
@@ -148,6 +152,13 @@ class EstimatePanel(QWidget):
         self.model.insertItem(0, path.name, path)
         self.model.setItemData(0, str(path), Qt.ItemDataRole.ToolTipRole)
         self.model.setCurrentIndex(0)
+
+    def suit(self, ndim: int) -> None:
+        """Choose the bundled model for cases with so many axes, in place of another bundled one."""
+        ours = bundled()
+        wanted = ours.get(_BUNDLED_FOR.get(ndim, ""))
+        if wanted is not None and self.model.currentData() in ours.values():
+            self.model.setCurrentIndex(self.model.findData(wanted))
 
     def _start(self) -> None:
         if self.model.currentData() in (_FILE, _RUN):

@@ -61,9 +61,8 @@ class ReviewBrowser:
         self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
         self._statuses = statuses(self._chain.actions)
         self._experience = Experience(self._chain.actions)
-        last = self._chain.resume
-        resume = Resume(self.folder.options) if last is None else Resume.from_json(last)
-        self._resume = resume.with_learnt(self.folder.learnt)
+        self._unread = ""
+        self._resume = self._resumed().with_learnt(self.folder.learnt)
         self._image: ImageVolume | None = None
         known = self._resume.case if self._resume.case in self.case_ids else None
         self._case = self._load(case_id or known or self.case_ids[0])
@@ -74,7 +73,7 @@ class ReviewBrowser:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is wrong with the reviewer's journals without being in the way, for a message."""
-        return self._chain.warnings
+        return (*self._chain.warnings, self._unread) if self._unread else self._chain.warnings
 
     # -- the cases ------------------------------------------------------------------------------
 
@@ -313,6 +312,18 @@ class ReviewBrowser:
         )
 
     # -- within ---------------------------------------------------------------------------------
+
+    def _resumed(self) -> Resume:
+        if self._chain.resume is None:
+            return Resume(self.folder.options)
+        try:
+            return Resume.from_json(self._chain.resume)
+        except ValueError as error:
+            self._unread = (
+                f"where {self.reviewer} was in {self.folder.path} cannot be read ({error}): it "
+                "begins at the first case; no decision is lost"
+            )
+            return Resume(self.folder.options)
 
     def _go(self, step: int) -> bool:
         at = self.case_ids.index(self.case_id) + step

@@ -75,6 +75,9 @@ class ReviewFolder:
         The rule that a new reviewer starts with.
     learnt : LearntRule, optional
         The rule that was learnt from reviewed cases: sessions begun after that propose by it.
+    former : tuple of str
+        Where the folder was before it was moved, relative to where it is: masks exported to places
+        outside it are noted relative to those.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class ReviewFolder:
         class_names: dict[int, str],
         options: RuleOptions,
         learnt: LearntRule | None = None,
+        former: tuple[str, ...] = (),
     ) -> None:
         self.path = path
         self.cases = cases
@@ -92,6 +96,7 @@ class ReviewFolder:
         self.class_names = class_names
         self.options = options
         self.learnt = learnt
+        self.former = former
         self._gains: dict[str, Gain] = {}
 
     @classmethod
@@ -157,6 +162,7 @@ class ReviewFolder:
                 {int(value): name for value, name in content["class_names"].items()},
                 options_from_json(content["options"]),
                 learnt_rule_from_json(content["learnt"]) if content.get("learnt") else None,
+                tuple(content.get("former", ())),
             )
         except OSError as error:
             raise ReviewError(f"{path} is not a REVIEW folder ({error}): make one first") from error
@@ -351,6 +357,11 @@ class ReviewFolder:
         """A path as the folder notes it: relative to itself where both are on one drive."""
         return relative_to(file, self.path)
 
+    def noted(self, name: str) -> Path:
+        """The file that a relative path was noted for, at this or a former place of the folder."""
+        places = [Path(os.path.normpath(self.path / at / name)) for at in ("", *self.former)]
+        return next((place for place in places if place.exists()), places[0])
+
     def _found(self, name: str) -> Path:
         path = Path(os.path.normpath(self.path / name))
         if not path.exists():
@@ -368,6 +379,7 @@ class ReviewFolder:
             "class_names": {str(value): name for value, name in self.class_names.items()},
             "options": options_to_json(self.options),
             "learnt": None if self.learnt is None else learnt_rule_to_json(self.learnt),
+            "former": list(self.former),
             "cases": [asdict(case) for case in cases],
         }
         write_json(self.path / FILE_NAME, content)

@@ -67,4 +67,6 @@ def _refer_from(source: Path, target: Path, partial: Path) -> None:
             path = Path(os.path.normpath(source / case[key]))
             if not path.is_relative_to(source):
                 case[key] = moved.relative(path)
+    places = [source, *(source / place for place in content.get("former", ()))]
+    content["former"] = [moved.relative(Path(os.path.normpath(place))) for place in places]
     write_json(file, content)

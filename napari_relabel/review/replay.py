@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +166,7 @@ def _last_exports(actions: Iterable[Action]) -> list[tuple[Action, dict[str, Any
 def _compare(
     folder: ReviewFolder, labels: LabelVolume, actions: list[Action], note: dict[str, Any]
 ) -> ReplayedExport:
-    file = Path(os.path.normpath(folder.path / note["file"]))
+    file = folder.noted(note["file"])
     state, _ = restore(labels, actions)
     if indices_sha256(state.corrected) != note["indices_sha256"]:
         return ReplayedExport(file, "differs", "the journal gives another mask than was exported")

@@ -50,10 +50,13 @@ class Resume:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Self:
-        """From what `to_json` gave."""
-        values = dict(state)
-        options = options_from_json(values.pop("options"))
-        return cls(**{**values, "options": options, "skipped": tuple(values["skipped"])})
+        """From what `to_json` gave; ValueError where it is something else."""
+        try:
+            values = dict(state)
+            options = options_from_json(values.pop("options"))
+            return cls(**{**values, "options": options, "skipped": tuple(values["skipped"])})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this is no place to resume at: {error!r}") from error
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

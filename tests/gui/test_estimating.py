@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui_cases import OpenDock, estimate_with_doubts, settle, squares
+from gui_cases import OpenDock, estimate_with_doubts, settle, squares, volume_review
 from pytestqt.qtbot import QtBot
 
 from napari_relabel.core.progress import Progress
@@ -146,3 +146,17 @@ def test_without_pytorch_the_dock_says_what_to_install(
     assert panel.install.isVisibleTo(panel)
     assert INSTALL in panel.run.toolTip()
     assert panel.maps.isEnabled()
+
+
+def test_the_bundled_model_suits_the_case_and_a_model_of_ones_own_stays(
+    open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "volume").mkdir()
+    volume = volume_review(tmp_path / "volume")
+    dock = open_dock(volume)
+    assert dock.estimate.model.currentText() == "synthetic-ct (bundled)"
+    dock = open_dock(pictures)
+    assert dock.estimate.model.currentText() == "dermoscopy (bundled)"
+    dock.estimate.add_model(tiny_model(tmp_path / "mine.pt"))
+    dock = open_dock(volume)
+    assert dock.estimate.model.currentText() == "mine.pt"

@@ -11,6 +11,7 @@ from review_cases import make_folder
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.move import move_review
+from napari_relabel.review.replay import replay
 from napari_relabel.review.session import ReviewSession
 
 
@@ -32,6 +33,24 @@ def test_decisions_estimates_and_files_are_there_after_a_move(tmp_path: Path) ->
     assert again.image is not None
     assert again.estimate is not None
     again.close()
+
+
+def test_masks_exported_elsewhere_are_still_verified_after_moves(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "a")
+    session = ReviewSession(folder, reviewer="anna")
+    session.accept()
+    outside = session.export(tmp_path / "out").path
+    session.export()
+    session.close()
+    for target in (tmp_path / "b" / "deep" / "review", tmp_path / "c"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = move_review(folder, target)
+        (case,) = replay(folder, verify=True).cases
+        assert [export.verdict for export in case.exports] == ["same", "same"]
+    ReviewFolder.open(folder.path).add([])
+    outside.unlink()
+    (case,) = replay(ReviewFolder.open(folder.path), verify=True).cases
+    assert sorted(export.verdict for export in case.exports) == ["missing", "same"]
 
 
 def test_arrays_of_layers_move_along(tmp_path: Path) -> None:
