@@ -157,8 +157,9 @@ class EstimatePanel(QWidget):
         """Choose the bundled model for cases with so many axes, in place of another bundled one."""
         ours = bundled()
         wanted = ours.get(_BUNDLED_FOR.get(ndim, ""))
-        if wanted is not None and self.model.currentData() in ours.values():
-            self.model.setCurrentIndex(self.model.findData(wanted))
+        paths = [self.model.itemData(i) for i in range(self.model.count())]
+        if wanted in paths and self.model.currentData() in ours.values():
+            self.model.setCurrentIndex(paths.index(wanted))
 
     def _start(self) -> None:
         if self.model.currentData() in (_FILE, _RUN):
