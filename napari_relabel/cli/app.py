@@ -27,6 +27,7 @@ for verb in (
     review.decide,
     review.export,
     review.replay,
+    review.report,
     data.evaluate,
     reproduce.reproduce,
 ):

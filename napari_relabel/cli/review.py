@@ -205,3 +205,21 @@ def replay(
     emit(asdict(report), [str(report)], as_json=as_json)
     if verify and not report.ok:
         raise typer.Exit(1)
+
+
+@plain_errors
+def report(
+    folder: ReviewArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the page, the table and the pictures.")],
+    reviewer: Annotated[str | None, typer.Option(help="Only this one's work.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write who changed what, when, why and by how much: HTML with pictures, CSV and JSON.
+
+    Example: napari-relabel report REVIEW --out report
+    """
+    from napari_relabel.review.folder import ReviewFolder
+    from napari_relabel.review.report import iter_report
+
+    found = follow(iter_report(ReviewFolder.open(folder), out, reviewer), "report")
+    emit(asdict(found), [str(found)], as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QVBoxLayout, QWidget
 
@@ -33,12 +34,15 @@ class CasePanel(QWidget):
     ----------
     folder_wanted, move_wanted : Signal(str)
         A REVIEW folder to open, and a new place for the open one.
+    report_wanted : Signal(object)
+        A folder for the report of the open one.
     close_wanted : Signal()
         The user is done with this review.
     """
 
     folder_wanted = Signal(str)
     move_wanted = Signal(str)
+    report_wanted = Signal(object)
     close_wanted = Signal()
 
     def __init__(
@@ -68,6 +72,7 @@ class CasePanel(QWidget):
         entries = QMenu(self)
         entries.addAction("Open review folder…", self._choose_folder)
         entries.addAction("Save session as…", self._choose_place)
+        entries.addAction("Write report…", self._choose_report)
         entries.addSeparator()
         self._orders: dict[Order, QAction] = {}
         for order in ORDERS:
@@ -131,6 +136,13 @@ class CasePanel(QWidget):
         )
         if path:
             self.move_wanted.emit(path)
+
+    def _choose_report(self) -> None:
+        path = QFileDialog.getExistingDirectory(
+            self, "Folder for the report"
+        )
+        if path:
+            self.report_wanted.emit(Path(path))
 
 
 def _progress(queue: Sequence[CaseStatus]) -> str:

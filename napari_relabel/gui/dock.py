@@ -32,6 +32,7 @@ from napari_relabel.gui.estimating import Estimating, describe
 from napari_relabel.gui.keys import KeyBinder, with_keys
 from napari_relabel.gui.learning import Learning
 from napari_relabel.gui.open_layers import review_of_layers
+from napari_relabel.gui.reporting import Reporting
 from napari_relabel.gui.rule_panel import RulePanel
 from napari_relabel.gui.save_panel import SavePanel
 from napari_relabel.gui.saving import Saving
@@ -61,6 +62,7 @@ class ReviewDock(QScrollArea):
         self.commands = ReviewCommands(self.controller)
         self.saving = Saving(self.controller, self.commands)
         self.learning = Learning(self.controller)
+        self.reporting = Reporting(self.controller)
         table = review_actions(self.commands, self.saving.save, self.learning.toggle)
         found = with_keys(table, settings.keys())
         actions = {action.id: action for action in found}
@@ -88,6 +90,7 @@ class ReviewDock(QScrollArea):
             self.rule.close_panel,
             self.estimating.close,
             self.learning.close,
+            self.reporting.close,
             self.controller.close,
         ]
         self._build()
@@ -161,6 +164,7 @@ class ReviewDock(QScrollArea):
         self.start.layers_wanted.connect(self.open_layers)
         self.case.folder_wanted.connect(self.open_folder)
         self.case.move_wanted.connect(self._move)
+        self.case.report_wanted.connect(self.reporting.write)
         self.case.close_wanted.connect(controller.close_session)
         self.estimate.estimate_wanted.connect(self.estimating.start)
         self.estimate.cancel_wanted.connect(self.estimating.cancel)
@@ -180,7 +184,12 @@ class ReviewDock(QScrollArea):
         # No methods: when Qt destroys the widget, its own slots are not called any more.
         closers, last = (
             self._closers,
-            [self.estimating.close, self.learning.close, controller.abandon],
+            [
+                self.estimating.close,
+                self.learning.close,
+                self.reporting.close,
+                controller.abandon,
+            ],
         )
         closers.append(last.clear)
         last.insert(0, closers.clear)

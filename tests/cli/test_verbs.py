@@ -94,6 +94,9 @@ def test_from_given_maps_to_verified_masks(dataset: Path, tmp_path: Path) -> Non
         np.testing.assert_array_equal(exported.affine, clean.affine)
         assert json.loads((out / f"{name}.json").read_text())["reviewer"] == "auto"
     assert "2 of 2 exports the same" in call("replay", review, "--verify").stdout
+    report = call("report", review, "--out", tmp_path / "report", "--json")
+    assert json.loads(report.stdout)["changed"] > 0
+    assert (tmp_path / "report" / "report.html").exists()
     (out / "a.nii.gz").write_bytes((dataset / "masks" / "a.nii.gz").read_bytes())
     differs = call("replay", review, "--verify", code=1)
     assert "differs" in differs.stdout

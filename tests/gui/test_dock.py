@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from gui_cases import OpenDock, dotted_review, settle
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_relabel.gui import colors
 from napari_relabel.gui.dock import ReviewDock, open_review
@@ -440,3 +442,25 @@ def test_decisions_teach_which_proposals_are_sure(
     assert session.snapshot.open_regions == 25 - len(accepted) > 0
     press(qtbot, window, Qt.Key.Key_U)
     assert session.snapshot.open_regions == 25
+
+
+def test_the_report_is_written_from_the_menu(
+    qtbot: QtBot,
+    window: napari.Viewer,
+    open_dock: OpenDock,
+    pictures: ReviewFolder,
+    tmp_path: Path,
+    monkeypatch: Any,
+) -> None:
+    dock = open_dock(pictures)
+    press(qtbot, window, Qt.Key.Key_J)
+    changed = session_of(dock).snapshot.accepted_voxels
+    out = tmp_path / "report"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, **__: str(out))
+    (entry,) = [a for a in dock.case.menu.menu().actions() if "report" in a.text()]
+    entry.trigger()
+    qtbot.waitUntil(lambda: not dock.reporting.running, timeout=20_000)
+    settle(dock)
+    assert dock.status.text().startswith("Report written: 1 case, ")
+    assert json.loads((out / "report.json").read_text())["changed voxels"] == changed > 0
+    assert (out / "pictures" / "case0-anna.png").exists()

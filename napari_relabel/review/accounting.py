@@ -1,0 +1,126 @@
+"""What became of the masks of a review: who changed what, when, why, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_relabel.review.chain import Action, Chain
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.history import restore
+from napari_relabel.review.provenance import sidecar
+from napari_relabel.review.state import CaseState
+
+#: Longer pauses between two actions are no work.
+LONGEST_PAUSE_S = 120.0
+
+
+@dataclass(frozen=True)
+class CaseAccount:
+    """One case as one reviewer left it.
+
+    Parameters
+    ----------
+    case_id, reviewer : str
+        Which, and whose.
+    record : dict
+        What lies beside an exported mask, see `napari_relabel.review.provenance.sidecar`; JSON
+        values.
+    changed : int
+        Voxels whose label is another one now.
+    changed_ml : float or None
+        Their volume, where the voxel size is known (3D).
+    volumes : mapping of str to (float, float)
+        Size of every class but the background, given and corrected, by name: in ml where the voxel
+        size is known, else in voxels.
+    minutes : float
+        Between its first and last action, without pauses over two minutes.
+    first, last : str
+        Time of the first and last action, ISO 8601.
+    approved_at : str or None
+        Time of the approval that stands.
+    """
+
+    case_id: str
+    reviewer: str
+    record: dict[str, Any]
+    changed: int
+    changed_ml: float | None
+    volumes: dict[str, tuple[float, float]]
+    minutes: float
+    first: str
+    last: str
+    approved_at: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        own = {k: v for k, v in vars(self).items() if k != "record"}
+        own["volumes"] = {k: list(v) for k, v in self.volumes.items()}
+        return {**own, **{k: v for k, v in self.record.items() if k not in ("exported", "case")}}
+
+
+def account_for(
+    folder: ReviewFolder, chain: Chain, reviewer: str, case_id: str
+) -> tuple[CaseAccount, CaseState] | None:
+    """Account for what a reviewer did to a case.
+
+    Parameters
+    ----------
+    folder : ReviewFolder
+        The review.
+    chain : Chain
+        All actions of the reviewer.
+    reviewer, case_id : str
+        Who, and which case.
+
+    Returns
+    -------
+    tuple of CaseAccount and CaseState, or None
+        The account, and the labels that it is about; None where nothing was done.
+
+    Raises
+    ------
+    ReviewError, JournalError
+        If the given labels have changed, or a journal is damaged.
+    """
+    actions = chain.of_case(case_id)
+    work = [action for action in actions if action.kind != "export"]
+    if not work:
+        return None
+    labels = folder.load_labels(case_id)
+    state, history = restore(labels, actions)
+    mm = labels.geometry.voxel_mm
+    ml = float(np.prod(mm)) / 1000 if mm is not None and state.given.ndim == 3 else None
+    changed = int(state.confusion.sum() - np.trace(state.confusion))
+    approvals = [a.time for a in actions if a.kind == "approve"]
+    unit = 1.0 if ml is None else ml
+    before, after = state.confusion.sum(axis=1), state.confusion.sum(axis=0)
+    names = [folder.class_names.get(value, str(value)) for value in labels.values]
+    account = CaseAccount(
+        case_id=case_id,
+        reviewer=reviewer,
+        record=sidecar(folder.record(case_id), labels, state, history, actions, reviewer),
+        changed=changed,
+        changed_ml=None if ml is None else changed * ml,
+        volumes={
+            names[k]: (float(before[k] * unit), float(after[k] * unit))
+            for k in range(1, len(names))
+        },
+        minutes=_minutes(work),
+        first=work[0].time,
+        last=work[-1].time,
+        approved_at=approvals[-1] if history.approved and approvals else None,
+    )
+    return account, state
+
+
+def _minutes(actions: Sequence[Action]) -> float:
+    times = np.array([datetime.fromisoformat(a.time).timestamp() for a in actions])
+    pauses: npt.NDArray[np.float64] = np.diff(times)
+    # Clocks may have been set back in between.
+    return float(pauses[(pauses > 0) & (pauses <= LONGEST_PAUSE_S)].sum() / 60)
