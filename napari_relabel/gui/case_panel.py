@@ -138,9 +138,7 @@ class CasePanel(QWidget):
             self.move_wanted.emit(path)
 
     def _choose_report(self) -> None:
-        path = QFileDialog.getExistingDirectory(
-            self, "Folder for the report"
-        )
+        path = QFileDialog.getExistingDirectory(self, "Folder for the report")
         if path:
             self.report_wanted.emit(Path(path))
 

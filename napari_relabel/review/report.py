@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def _row(account: CaseAccount) -> list[str]:
     return [
         account.case_id,
         account.reviewer,
-        f"approved {account.approved_at}" if account.approved_at else "begun",
+        f"approved {_minute(account.approved_at)}" if account.approved_at else "begun",
         "yes" if record["automatic"] else "",
         str(account.changed),
         "" if account.changed_ml is None else f"{account.changed_ml:.3f}",
@@ -185,8 +186,12 @@ def _row(account: CaseAccount) -> list[str]:
         ", ".join(f"{k}: {a:g} to {b:g} {unit}" for k, (a, b) in account.volumes.items()),
         "; ".join(sorted(rules)),
         f"{account.minutes:.1f}",
-        account.last,
+        _minute(account.last),
     ]
+
+
+def _minute(time: str) -> str:
+    return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _harmless(value: str) -> str:
