@@ -10,6 +10,7 @@ has not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ WINDOW = 16
 #: Variance within the bands that counts as none, as a share of the variance of the image, so that
 #: faint borders between quiet regions don't count as much as strong ones.
 FLOOR = 0.05
+
+Block = TypeVar("Block", np.bool_, np.float32)
 
 
 class OutlineContrast:
@@ -87,7 +90,7 @@ class OutlineContrast:
         squares = (values**2).sum(axis=0, keepdims=True)
         known = np.concatenate([values, squares, np.ones_like(squares)])
         # One matrix product per block sums the values, their squares and ones over all bands.
-        sums = _blocks(bands.astype(np.float32)) @ _blocks(known).swapaxes(-1, -2)
+        sums = _blocks(bands).astype(np.float32) @ _blocks(known).swapaxes(-1, -2)
         for axis in range(masks.ndim - 1):
             sums = _pairs(sums, axis)
         # From (windows, bands) to (windows, inner or outer, masks), and what was summed last.
@@ -104,7 +107,7 @@ class OutlineContrast:
         return found
 
 
-def _blocks(stack: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _blocks(stack: npt.NDArray[Block]) -> npt.NDArray[Block]:
     """Half windows of a stack of grids, shape (*blocks, n, voxels of a block)."""
     side = WINDOW // 2
     stack = np.pad(stack, [(0, 0), *((0, -n % side) for n in stack.shape[1:])])
