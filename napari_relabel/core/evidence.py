@@ -109,12 +109,11 @@ class OutlineContrast:
 
 def _blocks(stack: npt.NDArray[Block]) -> npt.NDArray[Block]:
     """Half windows of a stack of grids, shape (*blocks, n, voxels of a block)."""
-    side = WINDOW // 2
+    side: int = WINDOW // 2
     stack = np.pad(stack, [(0, 0), *((0, -n % side) for n in stack.shape[1:])])
-    shape = [len(stack)]
-    for n in stack.shape[1:]:
-        shape += [n // side, side]
-    split = stack.reshape(shape)
+    split = stack.reshape(
+        len(stack), *(part for n in stack.shape[1:] for part in (n // side, side))
+    )
     blocks = split.transpose(*range(1, split.ndim, 2), 0, *range(2, split.ndim, 2))
     return blocks.reshape(*blocks.shape[: stack.ndim - 1], len(stack), -1)
 
