@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from napari_relabel.core.arrays import LabelArray
-from napari_relabel.core.automatic import MARGIN, Corrected, Correction, correct
-from napari_relabel.core.evidence import OutlineContrast
+from napari_relabel.core.automatic import MARGIN
 from napari_relabel.core.learn import Reviewed, learn
 from napari_relabel.core.metrics import dice_per_class
-from napari_relabel.core.rules import RuleOptions, candidates
 from napari_relabel.models.unet import RelabelUNet
+from napari_relabel.training.attempts import Attempt, Attempts
 from napari_relabel.training.cases import Cases, TrainingCase, clean_labels, trusted_indices
 from napari_relabel.training.corrections import Relabelling
 from napari_relabel.training.judging import Opinion, averaged, judge
-from napari_relabel.training.levels import classes_that_count, deltas, flip, transitions
 from napari_relabel.training.onset import Measure, early_learning_ends, uncertainty_settled
 from napari_relabel.training.options import TrainOptions
 
@@ -45,12 +43,6 @@ class Relabelled:
     attempted: bool
     why: dict[str, Any]
     opinions: tuple[Opinion, ...]
-
-
-class _Attempt(NamedTuple):
-    # Corrected labels of every case, and what led to them.
-    labels: Sequence[LabelArray]
-    why: dict[str, Any]
 
 
 class Corrector:
@@ -83,7 +75,7 @@ class Corrector:
         self._given = [case.given for case in cases.train]
         self._best_gain = 0.0
         self._means: list[npt.NDArray[np.float16]] | None = None
-        self._outlines: list[OutlineContrast] = []
+        self._attempts = Attempts(cases, relabelling)
         self.start: int | None = None
         self.measures: list[Measure] = []
         self.corrected: list[LabelArray] = list(self._given)
@@ -163,7 +155,7 @@ class Corrector:
             self._means = [opinion.mean for opinion in opinions]
         if self._trusted:
             return (yield from self._from_trusted(opinions))
-        made = self._capped((yield from self._attempt(opinions)))
+        made = yield from self._attempts.as_asked(opinions)
         # What the images spoke for once is not given up because they say less of it later.
         if made.why.get("levels") == {} and self._ever_corrected:
             return Relabelled(False, {**made.why, "start": self.start}, opinions)
@@ -214,64 +206,15 @@ class Corrector:
         how, seed = self._how, self._options.seed
         return judge(networks, cases, self._options, how.method, how.n_samples, seed, *seeds)
 
-    def _attempt(self, opinions: Sequence[Opinion]) -> Generator[int, None, _Attempt]:
-        how = self._how
-        if how.rule == "evidence":
-            possible = transitions(self._given, opinions)
-            return (yield from self._by_evidence(opinions, possible, how.rule))
-        rule = RuleOptions(how.rule, how.kind)
-        if how.delta is None:
-            possible = [deltas(self._given, opinions, rule)]
-            return (yield from self._by_evidence(opinions, possible, how.rule))
-        return (yield from self._by_rule(opinions, rule, how.delta))
-
-    def _by_evidence(
-        self,
-        opinions: Sequence[Opinion],
-        possible: Sequence[Correction],
-        rule: str,
-        margin: float = MARGIN,
-    ) -> Generator[int, None, _Attempt]:
-        if not self._outlines:
-            for case in self._cases.train:
-                self._outlines.append(OutlineContrast(case.image))
-                yield len(self._outlines)
-        classes = [classes_that_count(g, o) for g, o in zip(self._given, opinions, strict=True)]
-        found = yield from correct(self._outlines, self._given, classes, possible, margin=margin)
-        return _Attempt(found.labels, {"rule": rule, **_summary(found)})
-
-    def _by_rule(
-        self, opinions: Sequence[Opinion], rule: RuleOptions, delta: float
-    ) -> Generator[int, None, _Attempt]:
-        labels = []
-        for given, opinion in zip(self._given, opinions, strict=True):
-            labels.append(flip(given, candidates(given, opinion.estimate(), rule), delta))
-            yield len(labels)
-        learnt = {f"{a} to {b}": t for (a, b), t in (rule.thresholds or {}).items()}
-        why = {**asdict(replace(rule, thresholds=None)), "thresholds": learnt, "delta": delta}
-        return _Attempt(labels, why)
-
-    def _capped(self, attempt: _Attempt) -> _Attempt:
-        """An attempt in which cases that would change too much stay as given."""
-        new = list(attempt.labels)
-        capped = 0
-        for i, given in enumerate(self._given):
-            if np.mean(new[i] != given) > self._how.max_fraction:
-                new[i] = given
-                capped += 1
-        return _Attempt(new, {**attempt.why, "capped": capped})
-
     def _from_trusted(self, opinions: tuple[Opinion, ...]) -> Generator[int, None, Relabelled]:
         """What helps most on the trusted cases, the surer kind first where it makes no difference.
 
         In order: nothing; what the images speak for; what they speak for with no margin, as there
         are cases to judge the outcome; the rule that the trusted cases teach.
         """
-        best, gains = _Attempt(self._given, {"rule": "none"}), np.zeros(len(self._trusted))
+        best, gains = Attempt(self._given, {"rule": "none"}), np.zeros(len(self._trusted))
         for margin in (MARGIN, 0.0):
-            possible = transitions(self._given, opinions)
-            attempt = yield from self._by_evidence(opinions, possible, "evidence", margin)
-            offer = self._capped(attempt)
+            offer = yield from self._attempts.by_evidence(opinions, margin=margin)
             offered = self._gains(offer.labels)
             if _clearly(offered - gains):
                 best, gains = offer, offered
@@ -283,7 +226,7 @@ class Corrector:
         # Of a rule that was chosen by these cases only the cross-validated gain is honest.
         if learnt.options is not None and learnt.gain > gain + error:
             gain = learnt.gain
-            best = self._capped((yield from self._by_rule(opinions, learnt.options, learnt.delta)))
+            best = yield from self._attempts.by_rule(opinions, learnt.options, learnt.delta)
         why = {**best.why, "gain on trusted cases": round(gain, 4)}
         # Labels follow the network while it learns, unless they are clearly worse for it.
         if gain <= 0 or gain < self._best_gain - error:
@@ -310,14 +253,3 @@ def _clearly(gains: npt.NDArray[np.float64]) -> bool:
 
 def _standard_error(gains: npt.NDArray[np.float64]) -> float:
     return float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
-
-
-def _summary(found: Corrected) -> dict[str, Any]:
-    return {
-        "levels": {
-            name: [None if np.isnan(level) else round(float(level), 4) for level in levels]
-            for name, levels in found.levels.items()
-        },
-        "contrast": round(float(found.contrast.mean()), 4),
-        "contrast of the given labels": round(float(found.given_contrast.mean()), 4),
-    }

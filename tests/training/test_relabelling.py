@@ -14,7 +14,8 @@ from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.models.loading import load_models
 from napari_relabel.models.preprocess import WorkingGrid
-from napari_relabel.training import judging, relabel
+from napari_relabel.training import judging
+from napari_relabel.training.attempts import Attempt, Attempts
 from napari_relabel.training.cases import load_cases
 from napari_relabel.training.corrections import Relabelling, Reweighting
 from napari_relabel.training.flips import read_flips
@@ -192,9 +193,9 @@ def test_what_was_corrected_is_not_given_up_for_nothing(wrong_discs, monkeypatch
     def attempt(self, opinions):
         yield 1
         labels, levels = attempts.pop(0)
-        return relabel._Attempt(labels, {"levels": levels})
+        return Attempt(labels, {"levels": levels})
 
-    monkeypatch.setattr(Corrector, "_attempt", attempt)
+    monkeypatch.setattr(Attempts, "as_asked", attempt)
     networks = [Trainer(cases, options).network]
     for epoch in (1, 2):
         _, relabelled = run_to_end(corrector.after_epoch(networks, epoch))
