@@ -209,7 +209,13 @@ def _excessive(foreground: npt.NDArray[np.int64], usual: int) -> npt.NDArray[np.
     """Where a case changes too much; empty labels may gain whatever they lack."""
     before = foreground[:, :1]
     change = np.abs(foreground - before) / np.maximum(before, 1)
-    excessive: npt.NDArray[np.bool_] = change > EXCESS * np.quantile(change[:, usual], 0.75)
+    others = change[before[:, 0] > 0, usual]
+    if others.size and not np.quantile(others, 0.75):
+        # Most cases have nothing to change: compared with those that have.
+        others = others[others > 0]
+    if not others.size:
+        return np.zeros(change.shape, np.bool_)
+    excessive: npt.NDArray[np.bool_] = change > EXCESS * np.quantile(others, 0.75)
     return excessive & (before > 0)
 
 

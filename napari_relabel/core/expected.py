@@ -12,6 +12,9 @@ from scipy.stats import beta
 #: Coverage of the interval.
 LEVEL = 0.95
 
+#: Scores are noted to six digits.
+_ROUNDING = 1e-6
+
 #: Bootstrap draws of the decisions.
 DRAWS = 200
 
@@ -121,16 +124,18 @@ def surest(
     Returns
     -------
     ndarray, shape (m,), bool
-        Which open proposals; none where even the best ones don't reach it. Proposals with one
-        score are in it together, and so are those of scores that no decision tells apart.
+        Which open proposals; none where even the best ones don't reach it, and none with a score
+        below all that was decided. Proposals with one score are in it together, and so are those
+        of scores that no decision tells apart.
     """
     order = np.argsort(scores, kind="stable")
     fitted = _fit(scores[order].astype(float), right[order].astype(float), open_scores)
     levels = np.unique(fitted)[::-1]
     chosen = np.zeros(len(open_scores), np.bool_)
+    known = open_scores >= scores.min() - _ROUNDING
     for level in levels:
-        wider = fitted >= level
-        if fitted[wider].mean() < precision:
+        wider = known & (fitted >= level)
+        if wider.any() and fitted[wider].mean() < precision - _ROUNDING:
             break
         chosen = wider
     return chosen

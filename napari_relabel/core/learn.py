@@ -73,6 +73,12 @@ class Learnt:
     flipped: int
     precision: float
 
+    @property
+    def standard_error(self) -> float:
+        """Of the gain."""
+        low, high = self.interval
+        return float((high - low) / 2 / special.stdtrit(self.n_cases - 1, 0.975))
+
     def describe(self) -> str:
         """What to do and how sure that is, in plain words."""
         spread = "{:+.3f} to {:+.3f}".format(*self.interval)

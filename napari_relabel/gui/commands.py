@@ -96,6 +96,9 @@ class ReviewCommands:
         """Accept the proposals of the case of which 95 % are expected to be right."""
 
         def surest(session: ReviewSession) -> None:
+            if not session.snapshot.open_voxels:
+                self._controller.tell("Nothing is open in this case.")
+                return
             found = session.accept_surest(PRECISION)
             if found is None:
                 self._controller.tell(

@@ -71,11 +71,20 @@ class Chain:
         return tuple(_ordered({a.id: a for a in self.actions}, [action_id]))
 
 
-def reviewers(folder: Path) -> tuple[str, ...]:
-    """Names of all who have a readable journal in a ``journals`` folder, sorted."""
+def reviewers(folder: Path, *, strict: bool = False) -> tuple[str, ...]:
+    """Names of all who have a readable journal in a ``journals`` folder, sorted.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; it may be missing.
+    strict : bool
+        Raise JournalError for a journal that cannot be read; otherwise it is passed over.
+    """
     found = set()
     for path in sorted(folder.glob("*.sqlite")):
-        with contextlib.suppress(JournalError), _open(path) as db:
+        passed_over = contextlib.nullcontext() if strict else contextlib.suppress(JournalError)
+        with passed_over, _open(path) as db:
             if db is not None:
                 found.add(_meta(db)["reviewer"])
     return tuple(sorted(found))

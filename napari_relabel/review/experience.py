@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_relabel.core.expected import Expected, expected_right, surest
 from napari_relabel.review.chain import Action
+from napari_relabel.review.journal import JudgedBy
 from napari_relabel.review.snapshot import Snapshot
 
 #: Decisions without which nothing is expected.
@@ -18,7 +19,7 @@ FEWEST = 10
 
 
 class _Judged(NamedTuple):
-    of: str
+    of: JudgedBy
     score: float
     right: bool
 
@@ -39,10 +40,16 @@ class Experience:
         self._undone: set[str] = set()
         for action in actions:
             note = None if action.note is None else json.loads(action.note)
-            self.follow(action.id, action.kind, action.target, note)
+            of = JudgedBy(action.options, action.method, action.model_hash)
+            self.follow(action.id, action.kind, action.target, note, of)
 
     def follow(
-        self, action: str, kind: str, target: str | None, note: Mapping[str, Any] | None
+        self,
+        action: str,
+        kind: str,
+        target: str | None,
+        note: Mapping[str, Any] | None,
+        of: JudgedBy,
     ) -> None:
         """Take in one more action, with what is noted of it; see `note_of`."""
         if kind == "undo" and target is not None:
@@ -52,10 +59,10 @@ class Experience:
         elif (
             kind in ("accept", "reject") and note and "score" in note and not note.get("automatic")
         ):
-            self._judged[action] = _Judged(note["of"], note["score"], kind == "accept")
+            self._judged[action] = _Judged(of, note["score"], kind == "accept")
 
     def expected(
-        self, snapshot: Snapshot, of: str, regions: npt.NDArray[np.bool_] | None = None
+        self, snapshot: Snapshot, of: JudgedBy, regions: npt.NDArray[np.bool_] | None = None
     ) -> Expected | None:
         """Share of open proposals that is expected to be right.
 
@@ -63,8 +70,8 @@ class Experience:
         ----------
         snapshot : Snapshot
             Of the open case.
-        of : str
-            What its scores mean; decisions by other scores are left out.
+        of : JudgedBy
+            What its scores mean; decisions by others are left out.
         regions : ndarray, shape (n,), bool, optional
             Only these rows of its table.
 
@@ -81,7 +88,7 @@ class Experience:
             return None
         return expected_right(scores, right, snapshot.regions.mean_score[rows])
 
-    def surest(self, snapshot: Snapshot, of: str, precision: float) -> npt.NDArray[np.bool_]:
+    def surest(self, snapshot: Snapshot, of: JudgedBy, precision: float) -> npt.NDArray[np.bool_]:
         """Rows of the table, shape (n,), bool: open, and together expected to be right."""
         scores, right = self._of(of)
         rows = snapshot.region_open_voxels > 0
@@ -91,7 +98,7 @@ class Experience:
         chosen[rows] = surest(scores, right, snapshot.regions.mean_score[rows], precision)
         return chosen
 
-    def _of(self, of: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    def _of(self, of: JudgedBy) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         found = [
             judged
             for action, judged in self._judged.items()
@@ -100,6 +107,6 @@ class Experience:
         return np.array([j.score for j in found], float), np.array([j.right for j in found], bool)
 
 
-def note_of(score: float, of: str) -> dict[str, Any]:
+def note_of(score: float) -> dict[str, Any]:
     """What the journal notes of a decision about one proposal, for `Experience`."""
-    return {"score": round(score, 6), "of": of}
+    return {"score": round(score, 6)}

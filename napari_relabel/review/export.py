@@ -131,6 +131,7 @@ def export_note(folder: ReviewFolder, report: ExportReport, state: CaseState) ->
     """What the journal keeps of an export, for `replay`."""
     return {
         "file": folder.relative(report.path),
+        "moves": len(folder.former),
         "file_sha256": report.sha256,
         "indices_sha256": indices_sha256(state.corrected),
     }

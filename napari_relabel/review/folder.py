@@ -357,9 +357,21 @@ class ReviewFolder:
         """A path as the folder notes it: relative to itself where both are on one drive."""
         return relative_to(file, self.path)
 
-    def noted(self, name: str) -> Path:
-        """The file that a relative path was noted for, at this or a former place of the folder."""
+    def noted(self, name: str, moves: int | None) -> Path:
+        """The file that a relative path was noted for.
+
+        Parameters
+        ----------
+        name : str
+            Relative to where the folder was then.
+        moves : int, optional
+            How many former places it had then; None where that was not noted.
+        """
         places = [Path(os.path.normpath(self.path / at / name)) for at in ("", *self.former)]
+        if places[0].is_relative_to(self.path):
+            return places[0]  # It moved along.
+        if moves is not None and moves <= len(self.former):
+            return places[len(self.former) - moves]
         return next((place for place in places if place.exists()), places[0])
 
     def _found(self, name: str) -> Path:

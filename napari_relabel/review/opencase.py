@@ -23,7 +23,7 @@ from napari_relabel.review.changes import (
 )
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.history import History
-from napari_relabel.review.journal import Context
+from napari_relabel.review.journal import Context, JudgedBy
 from napari_relabel.review.records import options_to_json
 from napari_relabel.review.scores import Scores
 from napari_relabel.review.snapshot import Snapshot
@@ -89,6 +89,12 @@ class OpenCase:
     def voxel_mm(self) -> tuple[float, ...] | None:
         """Voxel size in mm per axis, where it is known."""
         return self.labels.geometry.voxel_mm
+
+    @property
+    def judged_by(self) -> JudgedBy:
+        """What scores of the case mean."""
+        context = self.context(None)
+        return JudgedBy(context.options, context.method, context.model_hash)
 
     def evaluate(self, options: RuleOptions) -> Candidates | None:
         """What a rule says; None without an estimate, ValueError where it lacks what it needs."""

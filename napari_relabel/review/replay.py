@@ -140,7 +140,7 @@ def _replay_case(
     state, _ = restore(labels, actions)
     exports: list[ReplayedExport] = []
     if verify:
-        for action, note in _last_exports(actions):
+        for action, note in _last_exports(folder, actions):
             before = [a for a in chain.up_to(action.id) if a.case_id == case_id]
             exports.append(_compare(folder, labels, before, note))
     return ReplayedCase(
@@ -154,19 +154,25 @@ def _replay_case(
     )
 
 
-def _last_exports(actions: Iterable[Action]) -> list[tuple[Action, dict[str, Any]]]:
-    last: dict[str, tuple[Action, dict[str, Any]]] = {}
+def _last_exports(
+    folder: ReviewFolder, actions: Iterable[Action]
+) -> list[tuple[Action, dict[str, Any]]]:
+    last: dict[Path, tuple[Action, dict[str, Any]]] = {}
     for action in actions:
         if action.kind == "export" and action.note is not None:
             note = json.loads(action.note)
-            last[note["file"]] = (action, note)
+            last[_file(folder, note)] = (action, note)
     return list(last.values())
+
+
+def _file(folder: ReviewFolder, note: dict[str, Any]) -> Path:
+    return folder.noted(note["file"], note.get("moves"))
 
 
 def _compare(
     folder: ReviewFolder, labels: LabelVolume, actions: list[Action], note: dict[str, Any]
 ) -> ReplayedExport:
-    file = folder.noted(note["file"])
+    file = _file(folder, note)
     state, _ = restore(labels, actions)
     if indices_sha256(state.corrected) != note["indices_sha256"]:
         return ReplayedExport(file, "differs", "the journal gives another mask than was exported")

@@ -103,7 +103,7 @@ def iter_report(
         If given labels have changed, a journal is damaged, or it cannot be written.
     """
     out = Path(out)
-    names = [reviewer] if reviewer is not None else list(reviewers(folder.journals))
+    names = [reviewer] if reviewer is not None else list(reviewers(folder.journals, strict=True))
     chains = [(name, read_chain(folder.journals, name)) for name in names]
     accounts: list[CaseAccount] = []
     shown: dict[int, str] = {}
@@ -115,7 +115,9 @@ def iter_report(
                 continue
             account, state = found
             if account.changed:
-                picture = f"pictures/{case.file_name}-{file_name(name)}.png"
+                # Numbered, as two names may give one file name.
+                number = f"{len(accounts):05d}"
+                picture = f"pictures/{number}-{case.file_name}-{file_name(name)}.png"
                 (out / "pictures").mkdir(parents=True, exist_ok=True)
                 _draw(folder, account, state, out / picture)
                 shown[len(accounts)] = picture
@@ -130,6 +132,8 @@ def iter_report(
         changed=sum(account.changed for account in accounts),
     )
     summary = _summary(folder, accounts)
+    if missing := [warning for _, chain in chains for warning in chain.warnings]:
+        summary["missing"] = missing
     write_json(report.values, {**summary, "cases": [account.to_json() for account in accounts]})
     with atomic_path(report.table) as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

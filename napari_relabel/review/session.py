@@ -17,7 +17,7 @@ from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.experience import note_of
 from napari_relabel.review.export import default_out, export_case, export_note
 from napari_relabel.review.history import Step
-from napari_relabel.review.resume import score_key
+from napari_relabel.review.journal import JudgedBy
 from napari_relabel.review.state import Effect
 
 
@@ -91,13 +91,13 @@ class ReviewSession(ReviewBrowser):
     def expected(self) -> Expected | None:
         """Share of the open proposals that is expected to be right, by the decisions so far.
 
-        None before ten decisions made one by one with this score, in any case of the review, and
-        where nothing is open or the table is deferred.
+        None before ten decisions made one by one with this rule and model, in any case of the
+        review, and where nothing is open or the table is deferred.
         """
-        found, snapshot = self._case.candidates, self.snapshot
-        if found is None or not snapshot.regions_ready:
+        snapshot = self.snapshot
+        if self._case.candidates is None or not snapshot.regions_ready:
             return None
-        return self._experience.expected(snapshot, score_key(found))
+        return self._experience.expected(snapshot, self._case.judged_by)
 
     def accept_surest(self, precision: float = 0.95) -> Expected | None:
         """Accept the proposals of the case that together are expected to be right, as one action.
@@ -112,11 +112,10 @@ class ReviewSession(ReviewBrowser):
         Expected or None
             What is expected of those accepted; None where there were none.
         """
-        found = self._case.candidates
-        if found is None:
+        if self._case.candidates is None:
             return None
         self._case.ensure_regions()
-        snapshot, of = self.snapshot, score_key(found)
+        snapshot, of = self.snapshot, self._case.judged_by
         rows = self._experience.surest(snapshot, of, precision)
         expected = self._experience.expected(snapshot, of, rows)
         if expected is not None:
@@ -287,8 +286,7 @@ class ReviewSession(ReviewBrowser):
         change = case.region_change(kind, region_id)
         note = None
         if kind != "lock" and case.candidates is not None:
-            score = case.worklist.regions[region_id - 1].mean_score
-            note = note_of(score, score_key(case.candidates))
+            note = note_of(case.worklist.regions[region_id - 1].mean_score)
         return self._do(change, region_id, note)
 
     def _decide_where(self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None) -> int:
@@ -344,7 +342,8 @@ class ReviewSession(ReviewBrowser):
             resume=resume_at(self._case, self._resume).to_json(),
         )
         self._noted(kind, context)
-        self._experience.follow(action, kind, target, note)
+        of = JudgedBy(context.options, context.method, context.model_hash)
+        self._experience.follow(action, kind, target, note, of)
         return action
 
     def _signal(self, change: Change) -> None:

@@ -157,14 +157,10 @@ class Corrector:
             return (yield from self._from_trusted(opinions))
         made = yield from self._attempts.as_asked(opinions)
         # What the images spoke for once is not given up because they say less of it later.
-        if made.why.get("levels") == {} and self._ever_corrected:
+        if _same(made.labels, self._given) and not _same(self.corrected, self._given):
             return Relabelled(False, {**made.why, "start": self.start}, opinions)
         self.corrected = list(made.labels)
         return Relabelled(True, {**made.why, "start": self.start}, opinions)
-
-    @property
-    def _ever_corrected(self) -> bool:
-        return any(a is not b for a, b in zip(self.corrected, self._given, strict=True))
 
     def _is_time(self, epoch: int) -> bool:
         # Once begun it goes on: the agreement that tells when to begin is with labels that are no
@@ -225,7 +221,7 @@ class Corrector:
         gain, error = float(gains.mean()), _standard_error(gains)
         # Of a rule that was chosen by these cases only the cross-validated gain is honest.
         if learnt.options is not None and learnt.gain > gain + error:
-            gain = learnt.gain
+            gain, error = learnt.gain, learnt.standard_error
             best = yield from self._attempts.by_rule(opinions, learnt.options, learnt.delta)
         why = {**best.why, "gain on trusted cases": round(gain, 4)}
         # Labels follow the network while it learns, unless they are clearly worse for it.
@@ -244,6 +240,10 @@ class Corrector:
 
     def _dice(self, labels: LabelArray, reference: LabelArray) -> float:
         return float(np.mean(dice_per_class(labels, reference, self._cases.n_classes)[1:]))
+
+
+def _same(some: Sequence[LabelArray], others: Sequence[LabelArray]) -> bool:
+    return all(a is b or np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def _clearly(gains: npt.NDArray[np.float64]) -> bool:

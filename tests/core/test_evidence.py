@@ -236,6 +236,32 @@ def test_no_case_changes_far_more_than_others(given, chosen):
     assert [int(x.sum()) for x in found.labels] == [100, 100, 100, chosen]
 
 
+def test_cases_that_have_nothing_to_change_do_not_forbid_it_to_others():
+    def apply(case, labels, levels):
+        return np.stack([first(n) if labels.any() else labels for n in levels])
+
+    correction = Correction("sizes", (100, 160), apply)
+    shapes = {0: 0.0, 50: 0.3, 100: 0.8, 160: 0.1}
+    labels = [first(50)] * 2 + [first(0)] * 8
+    classes = [[1]] * 2 + [[]] * 8
+    found = finish(correct([BySize(shapes)] * 10, labels, classes, [correction]))
+    assert [int(x.sum()) for x in found.labels] == [100, 100] + [0] * 8
+
+
+def test_empty_cases_do_not_hide_a_leak():
+    usual, leak = {1: 0.3, 2: 0.8, 9: 0.1}, {1: 0.3, 2: 0.7, 9: 0.9}
+    empty = {0: 0.0, 2: 0.9, 9: 0.95}
+    outlines = [BySize(usual)] * 5 + [BySize(leak)] + [BySize(empty)] * 4
+    labels = [first(1)] * 6 + [first(0)] * 4
+
+    def apply(case, labels, levels):
+        return np.stack([first(n) for n in levels])
+
+    correction = Correction("sizes", (2, 9), apply)
+    found = finish(correct(outlines, labels, [[1]] * 10, [correction]))
+    assert [int(x.sum()) for x in found.labels[:6]] == [2] * 6
+
+
 def test_cases_without_any_class_are_left_alone():
     truth, outlines = scene(3)
     given = [polygon(t, 3) for t in truth]

@@ -53,6 +53,12 @@ def test_the_share_by_hand():
         surest(scores, right, np.array([0.1, 0.3, 0.5, 0.9]), 0.8), [False, False, True, True]
     )
     assert not surest(scores, ~right, np.array([0.1, 0.9]), 0.8).any()
+    # Nothing below what was decided, however well that went.
+    all_right = np.linspace(0.9, 1, 12), np.ones(12, bool)
+    np.testing.assert_array_equal(surest(*all_right, np.array([0.95, 0.5]), 0.95), [True, False])
+    # Nine of ten reach nine tenths, whatever the mean of many rounds to.
+    nine = np.full(10, 0.5), np.arange(10) > 0
+    assert surest(*nine, np.full(37, 0.5), 0.9).all()
 
 
 @given(

@@ -463,4 +463,4 @@ def test_the_report_is_written_from_the_menu(
     settle(dock)
     assert dock.status.text().startswith("Report written: 1 case, ")
     assert json.loads((out / "report.json").read_text())["changed voxels"] == changed > 0
-    assert (out / "pictures" / "case0-anna.png").exists()
+    assert (out / "pictures" / "00000-case0-anna.png").exists()

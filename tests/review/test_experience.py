@@ -66,6 +66,7 @@ def test_what_is_undone_or_in_bulk_or_by_another_score_says_nothing(folder):
     session.lock()
     session.undo()
     assert session.expected() == before
+    session.set_options(RuleOptions(rule="gated", kind="epistemic"))
     session.set_options(RuleOptions(rule="uncertainty"))
     session.set_delta(0.01)
     assert session.snapshot.open_regions

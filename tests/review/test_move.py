@@ -53,6 +53,28 @@ def test_masks_exported_elsewhere_are_still_verified_after_moves(tmp_path: Path)
     assert sorted(export.verdict for export in case.exports) == ["missing", "same"]
 
 
+def test_exports_of_one_relative_name_before_and_after_a_move_are_told_apart(
+    tmp_path: Path,
+) -> None:
+    folder = make_folder(tmp_path / "a" / "b")
+    files = []
+    for place in (tmp_path / "c" / "d", None):
+        session = ReviewSession(folder, reviewer="anna")
+        session.accept()
+        files.append(session.export(folder.path.parent / "out").path)
+        session.close()
+        if place is not None:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            folder = move_review(folder, place)
+    (case,) = replay(folder, verify=True).cases
+    assert {export.file for export in case.exports} == set(files)
+    # The first mask is not that of all decisions, and is the same as it was all the same.
+    assert [export.verdict for export in case.exports] == ["same", "same"]
+    files[0].write_bytes(files[1].read_bytes())
+    (case,) = replay(folder, verify=True).cases
+    assert {e.file: e.verdict for e in case.exports} == {files[0]: "differs", files[1]: "same"}
+
+
 def test_arrays_of_layers_move_along(tmp_path: Path) -> None:
     folder = ReviewFolder.create(tmp_path / "review")
     labels = np.zeros((8, 9), np.uint8)

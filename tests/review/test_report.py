@@ -11,6 +11,7 @@ from review_cases import labels_and_estimate, make_folder, write_nifti
 
 from napari_relabel.core.progress import finish
 from napari_relabel.review.decide import decide
+from napari_relabel.review.errors import JournalError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.records import NewCase
 from napari_relabel.review.report import iter_report
@@ -81,11 +82,22 @@ def test_everybody_is_accounted_for_and_untouched_cases_are_not(reviewed, tmp_pa
     assert values["approved"] == 1
     for row in table:
         if int(row["changed voxels"]):
-            picture = f"pictures/{row['case']}-{row['reviewer']}.png"
-            assert f'src="{picture}"' in page
-            assert iio.imread(tmp_path / "report" / picture).ndim == 3
+            (picture,) = (tmp_path / "report").glob(
+                f"pictures/*-{row['case']}-{row['reviewer']}.png"
+            )
+            assert f'src="pictures/{picture.name}"' in page
+            assert iio.imread(picture).ndim == 3
     # Again, over the first.
     assert finish(iter_report(folder, tmp_path / "report")) == report
+
+
+def test_decisions_that_cannot_be_read_are_not_passed_over(reviewed, tmp_path):
+    folder, _ = reviewed
+    (journal,) = folder.journals.glob("bob-*.sqlite")
+    journal.write_bytes(b"no journal" * 1000)
+    with pytest.raises(JournalError, match=journal.name):
+        finish(iter_report(folder, tmp_path / "report"))
+    assert finish(iter_report(folder, tmp_path / "report", "ada")).cases == 1
 
 
 def test_pictures_in_colour_and_names_that_would_do_harm(tmp_path):
