@@ -13,7 +13,8 @@ so it is chosen by the contrast S of the outlines that it leads to:
    what comes within `SLACK` of the highest, with at most `GROWTH` more foreground, it takes the
    labels with the most. Staying as it is, is one of the choices. Levels at which a case would gain
    or lose clearly more of its foreground than others do are none: there a correction has leaked
-   into something else that stands out.
+   into something else that stands out. Nor are levels at which foreground would grow to more than
+   four times its size, for a case or for the data set: that is another object, not a correction.
 3. The next transition is looked for on top of that, until none brings the margin.
 
 A named rule whose delta is left open is treated the same way, with delta in the place of t.
@@ -45,6 +46,11 @@ PULL = 0.5
 #: grew by a half.
 SLACK = 0.08
 GROWTH = 0.1
+
+#: How much foreground may be gained, as a multiple of what there was. Triangles lack up to 2.2
+#: times their size; a network that had seen few of them made livers of whole abdomens, whose
+#: outlines stand out more.
+LARGEST_GAIN = 3.0
 
 #: How much of its foreground a case may gain or lose, as a multiple of the upper quartile of what
 #: all cases do at the level that suits the data set.
@@ -148,14 +154,13 @@ def correct(
                 _along(outlines[case], labels[case], classes[case], case, correction, at)
                 yield case + 1
             tried.append(at)
-        gains = [float(t.contrast.mean(axis=0).max() - contrast.mean()) if n else 0 for t in tried]
+        gains = [float(t.means.max() - contrast.mean()) if n else 0 for t in tried]
         best = int(np.argmax(gains))
         if gains[best] <= margin * contrast.mean():
             break
         correction, table = left.pop(best), tried[best].contrast
         pulled = table + PULL * table.mean(axis=0)
-        usual = int(table.mean(axis=0).argmax())
-        pulled[_excessive(tried[best].foreground, usual)] = 0
+        pulled[tried[best].excessive] = 0
         chosen = _largest(pulled, tried[best].foreground)
         chosen[[not c for c in classes]] = 0
         for case in np.flatnonzero(chosen).tolist():
@@ -181,6 +186,34 @@ class _Tried(NamedTuple):
         tried.foreground[:, 0] = foreground
         return tried
 
+    @property
+    def change(self) -> npt.NDArray[np.float64]:
+        """Foreground gained or lost, as a share of what there was; 0 where there was none."""
+        before = self.foreground[:, :1]
+        change = np.abs(self.foreground - before) / np.maximum(before, 1)
+        return np.where(before > 0, change, 0.0)
+
+    @property
+    def means(self) -> npt.NDArray[np.float64]:
+        """Mean contrast of every level; below all where it is no correction any more."""
+        had = self.change[self.foreground[:, 0] > 0]
+        means: npt.NDArray[np.float64] = self.contrast.mean(axis=0)
+        if len(had):
+            means = np.where(np.quantile(had, 0.75, axis=0) > LARGEST_GAIN, -1.0, means)
+        return means
+
+    @property
+    def excessive(self) -> npt.NDArray[np.bool_]:
+        """Where a case changes too much; empty labels may gain whatever they lack."""
+        change = self.change
+        others = change[self.foreground[:, 0] > 0, int(self.means.argmax())]
+        if others.size and not np.quantile(others, 0.75):
+            # Most cases have nothing to change: compared with those that have.
+            others = others[others > 0]
+        most = min(LARGEST_GAIN, EXCESS * np.quantile(others, 0.75)) if others.size else np.inf
+        excessive: npt.NDArray[np.bool_] = change > most
+        return excessive
+
 
 def _contrast(outline: OutlineContrast, labels: LabelArray, classes: Sequence[int]) -> float:
     return float(outline.of(labels[None], classes)[0]) if classes else 0.0
@@ -203,20 +236,6 @@ def _along(
             part = slice(1 + start, 1 + start + len(changed))
             found.contrast[case, part] = outline.of(changed, classes)
             found.foreground[case, part] = (changed > 0).reshape(len(changed), -1).sum(axis=1)
-
-
-def _excessive(foreground: npt.NDArray[np.int64], usual: int) -> npt.NDArray[np.bool_]:
-    """Where a case changes too much; empty labels may gain whatever they lack."""
-    before = foreground[:, :1]
-    change = np.abs(foreground - before) / np.maximum(before, 1)
-    others = change[before[:, 0] > 0, usual]
-    if others.size and not np.quantile(others, 0.75):
-        # Most cases have nothing to change: compared with those that have.
-        others = others[others > 0]
-    if not others.size:
-        return np.zeros(change.shape, np.bool_)
-    excessive: npt.NDArray[np.bool_] = change > EXCESS * np.quantile(others, 0.75)
-    return excessive & (before > 0)
 
 
 def _largest(

@@ -204,9 +204,9 @@ class BySize:
     [(0.75, 0.79, 108), (0.7, 0.79, 100), (0.79, 0.81, 125)],
     ids=["a little larger", "too little contrast", "the best is the largest"],
 )
-@pytest.mark.parametrize("given", [10, 108], ids=["cut down", "as large"])
+@pytest.mark.parametrize("given", [40, 108], ids=["cut down", "as large"])
 def test_near_the_best_the_larger_object_is_taken(near, far, chosen, given):
-    outline = BySize({10: 0.3, 100: 0.8, 108: near, 125: far})
+    outline = BySize({40: 0.3, 100: 0.8, 108: near, 125: far})
 
     def apply(case, labels, levels):
         return np.stack([first(n) for n in levels])
@@ -234,6 +234,20 @@ def test_no_case_changes_far_more_than_others(given, chosen):
     found = finish(correct(outlines, labels, [[1]] * 4, [correction]))
     # The others gain as much as they had; 2.2 times that is too much.
     assert [int(x.sum()) for x in found.labels] == [100, 100, 100, chosen]
+
+
+@pytest.mark.parametrize("leaking", [6, 2], ids=["all cases", "some cases"])
+def test_another_object_is_no_correction(leaking):
+    # What stands out most is five times as large as the given mask.
+    right = {20: 0.2, 50: 0.5, 100: 0.1}
+    outlines = [BySize(right | {100: 0.9})] * leaking + [BySize(right)] * (6 - leaking)
+
+    def apply(case, labels, levels):
+        return np.stack([first(n) for n in levels])
+
+    correction = Correction("sizes", (50, 100), apply)
+    found = finish(correct(outlines, [first(20)] * 6, [[1]] * 6, [correction]))
+    assert [int(x.sum()) for x in found.labels] == [50] * 6
 
 
 def test_cases_that_have_nothing_to_change_do_not_forbid_it_to_others():
