@@ -22,6 +22,10 @@ from napari_relabel.training.judging import Opinion, averaged, judge
 from napari_relabel.training.onset import Measure, early_learning_ends, uncertainty_settled
 from napari_relabel.training.options import TrainOptions
 
+#: Standard errors that a gain on the trusted cases has to be above: several attempts are made after
+#: every epoch, and one of them looks good by chance.
+_SURE = 2.0
+
 #: Pictures, or volumes, that are measured after every epoch.
 _PROBED = {2: 128, 3: 4}
 
@@ -218,10 +222,11 @@ class Corrector:
             Reviewed(self._given[i], clean_labels(self._cases.train[i]), opinions[i].estimate())
             for i in self._trusted
         )
-        gain, error = float(gains.mean()), _standard_error(gains)
+        gain, error = float(gains.mean()), _SURE * _standard_error(gains)
         # Of a rule that was chosen by these cases only the cross-validated gain is honest.
-        if learnt.options is not None and learnt.gain > gain + error:
-            gain, error = learnt.gain, learnt.standard_error
+        unsure = max(error, _SURE * learnt.standard_error)
+        if learnt.options is not None and learnt.gain > gain + unsure:
+            gain, error = learnt.gain, _SURE * learnt.standard_error
             best = yield from self._attempts.by_rule(opinions, learnt.options, learnt.delta)
         why = {**best.why, "gain on trusted cases": round(gain, 4)}
         # Labels follow the network while it learns, unless they are clearly worse for it.
@@ -247,8 +252,7 @@ def _same(some: Sequence[LabelArray], others: Sequence[LabelArray]) -> bool:
 
 
 def _clearly(gains: npt.NDArray[np.float64]) -> bool:
-    """Whether gains are above their standard error, as in learning."""
-    return float(gains.mean()) > _standard_error(gains)
+    return float(gains.mean()) > _SURE * _standard_error(gains)
 
 
 def _standard_error(gains: npt.NDArray[np.float64]) -> float:
