@@ -50,6 +50,10 @@ def draw_figure5(results: Results, dataset: DatasetName, path: Path) -> None:
         dice, change = panels[0][column], panels[1][column]
         dice.set_title(f"{dataset}, {noise}{'' if watched else ': not run'}", fontsize=10)
         if watched is None:
+            for panel in (dice, change):
+                panel.set_xticks([])
+                panel.set_yticks([])
+                panel.spines[:].set_visible(False)
             continue
         measures = [_measure(row) for row in watched.value["measures"]]
         _dice(dice, watched, ours)
