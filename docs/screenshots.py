@@ -39,7 +39,12 @@ PLACE = Path(tempfile.gettempdir()) / "napari-relabel-docs"
 
 
 def main(names: list[str]) -> None:
-    pictures = {"review": review_skin, "review-ct": review_ct, "learn": learn, "train": train}
+    pictures: dict[str, Callable[[Viewer], QWidget | None]] = {
+        "review": review_skin,
+        "review-ct": review_ct,
+        "learn": learn,
+        "train": train,
+    }
     shutil.rmtree(PLACE, ignore_errors=True)
     os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = str(PLACE / "home")
     for sample in finish(write_sample_sets(PLACE)):
@@ -59,7 +64,7 @@ def main(names: list[str]) -> None:
     shutil.rmtree(PLACE)
 
 
-def review_skin(viewer: Viewer) -> QWidget | None:
+def review_skin(viewer: Viewer) -> None:
     dock = open_review(viewer, PLACE / "skin-review", reviewer="anna")
     dock.controller.session.open_case("skin-6")
     settle(dock)
@@ -69,14 +74,10 @@ def review_skin(viewer: Viewer) -> QWidget | None:
     viewer.scene.camera.center = (0, float(rows.mean()), float(columns.mean()))
     viewer.scene.camera.zoom = 0.8 * 580 / np.ptp(columns)
     pause(1)
-    return None
 
 
-def review_ct(viewer: Viewer) -> QWidget | None:
-    dock = open_review(viewer, PLACE / "ct-review", reviewer="anna")
-    dock.estimate.model.setCurrentText("synthetic-ct (bundled)")
-    settle(dock)
-    return None
+def review_ct(viewer: Viewer) -> None:
+    settle(open_review(viewer, PLACE / "ct-review", reviewer="anna"))
 
 
 def learn(viewer: Viewer) -> QWidget | None:
@@ -105,7 +106,7 @@ def learn(viewer: Viewer) -> QWidget | None:
     return dock.rule.question
 
 
-def train(viewer: Viewer) -> QWidget | None:
+def train(viewer: Viewer) -> None:
     viewer.open_sample("napari-relabel", "fair_skin")
     _, dock = viewer.window.add_plugin_dock_widget("napari-relabel", "Relabel train")
     assert isinstance(dock, TrainDock)
@@ -116,7 +117,6 @@ def train(viewer: Viewer) -> QWidget | None:
     dock.form.labels.setCurrentText("Corrected in training")
     dock.start_training()
     wait(lambda: len(dock.run.curve.history) >= 8)
-    return None
 
 
 def settle(dock: ReviewDock) -> None:

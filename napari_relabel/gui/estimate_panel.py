@@ -76,7 +76,8 @@ class EstimatePanel(QWidget):
         super().__init__()
         self.model = QuietComboBox()
         self.model.setToolTip("Network that estimates the uncertainty; the last entry picks a file")
-        for name, path in bundled().items():
+        self._bundled = bundled()
+        for name, path in self._bundled.items():
             self.model.addItem(f"{name} (bundled)", path)
         self.model.addItem("Model file…", _FILE)
         self.model.addItem("Run folder…", _RUN)
@@ -155,10 +156,9 @@ class EstimatePanel(QWidget):
 
     def suit(self, ndim: int) -> None:
         """Choose the bundled model for cases with so many axes, in place of another bundled one."""
-        ours = bundled()
-        wanted = ours.get(_BUNDLED_FOR.get(ndim, ""))
+        wanted = self._bundled.get(_BUNDLED_FOR.get(ndim, ""))
         paths = [self.model.itemData(i) for i in range(self.model.count())]
-        if wanted in paths and self.model.currentData() in ours.values():
+        if wanted in paths and self.model.currentData() in self._bundled.values():
             self.model.setCurrentIndex(paths.index(wanted))
 
     def _start(self) -> None:

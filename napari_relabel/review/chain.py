@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from napari_relabel.core.rules import Transition
 from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import JournalError
-from napari_relabel.review.journal import APPLICATION_ID, SCHEMA_VERSION, TIMEOUT, slug
+from napari_relabel.review.journal import APPLICATION_ID, SCHEMA_VERSION, TIMEOUT, Context, slug
 
 
 class Action(NamedTuple):
@@ -39,6 +39,19 @@ class Action(NamedTuple):
     open_after: int | None
     decided_after: int | None
     note: str | None
+
+
+class JudgedBy(NamedTuple):
+    """What the score of a proposal means: options of the rule as JSON, method and model."""
+
+    options: str | None
+    method: str | None
+    model_hash: str | None
+
+    @classmethod
+    def of(cls, done: Context | Action) -> JudgedBy:
+        """What scores meant when something was done."""
+        return cls(done.options, done.method, done.model_hash)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.expected import Expected, expected_right, surest
-from napari_relabel.review.chain import Action
-from napari_relabel.review.journal import JudgedBy
+from napari_relabel.review.chain import Action, JudgedBy
 from napari_relabel.review.snapshot import Snapshot
 
 #: Decisions without which nothing is expected.
@@ -40,8 +39,7 @@ class Experience:
         self._undone: set[str] = set()
         for action in actions:
             note = None if action.note is None else json.loads(action.note)
-            of = JudgedBy(action.options, action.method, action.model_hash)
-            self.follow(action.id, action.kind, action.target, note, of)
+            self.follow(action.id, action.kind, action.target, note, JudgedBy.of(action))
 
     def follow(
         self,

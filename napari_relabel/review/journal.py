@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from napari_relabel._version import __version__
 from napari_relabel.review.changes import Change
@@ -95,14 +95,6 @@ class Context:
     model_hash: str | None = None
     open_after: int | None = None
     decided_after: int | None = None
-
-
-class JudgedBy(NamedTuple):
-    """What the score of a proposal means: options of the rule as JSON, method and model."""
-
-    options: str | None
-    method: str | None
-    model_hash: str | None
 
 
 def slug(name: str) -> str:

@@ -11,6 +11,7 @@ from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import Candidates, RuleOptions, candidates
 from napari_relabel.io.volume import LabelVolume
+from napari_relabel.review.chain import JudgedBy
 from napari_relabel.review.changes import (
     ACCEPTED,
     EDITED,
@@ -23,7 +24,7 @@ from napari_relabel.review.changes import (
 )
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.history import History
-from napari_relabel.review.journal import Context, JudgedBy
+from napari_relabel.review.journal import Context
 from napari_relabel.review.records import options_to_json
 from napari_relabel.review.scores import Scores
 from napari_relabel.review.snapshot import Snapshot
@@ -93,8 +94,7 @@ class OpenCase:
     @property
     def judged_by(self) -> JudgedBy:
         """What scores of the case mean."""
-        context = self.context(None)
-        return JudgedBy(context.options, context.method, context.model_hash)
+        return JudgedBy.of(self.context(None))
 
     def evaluate(self, options: RuleOptions) -> Candidates | None:
         """What a rule says; None without an estimate, ValueError where it lacks what it needs."""

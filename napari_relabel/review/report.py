@@ -214,9 +214,10 @@ def _page(
     )
     head = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS)
     body = "".join(f"<tr>{''.join(f'<td>{escape(v)}</td>' for v in row)}</tr>" for row in rows)
+    flips = _COLUMNS.index("flips")
     drawn = "".join(
         f"<h3>{escape(rows[i][0])}, {escape(rows[i][1])}</h3>"
-        f'<p class="flip">{escape(rows[i][10])}</p><img src="{escape(name)}" alt="">'
+        f'<p class="flip">{escape(rows[i][flips])}</p><img src="{escape(name)}" alt="">'
         for i, name in shown.items()
     )
     return (

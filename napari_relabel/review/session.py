@@ -12,12 +12,12 @@ import numpy.typing as npt
 from napari_relabel.core.expected import Expected
 from napari_relabel.io.export import ExportReport
 from napari_relabel.review.browser import ReviewBrowser, resume_at
+from napari_relabel.review.chain import JudgedBy
 from napari_relabel.review.changes import Box, Change, ChangeKind, cropped_to
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.experience import note_of
 from napari_relabel.review.export import default_out, export_case, export_note
 from napari_relabel.review.history import Step
-from napari_relabel.review.journal import JudgedBy
 from napari_relabel.review.state import Effect
 
 
@@ -342,8 +342,7 @@ class ReviewSession(ReviewBrowser):
             resume=resume_at(self._case, self._resume).to_json(),
         )
         self._noted(kind, context)
-        of = JudgedBy(context.options, context.method, context.model_hash)
-        self._experience.follow(action, kind, target, note, of)
+        self._experience.follow(action, kind, target, note, JudgedBy.of(context))
         return action
 
     def _signal(self, change: Change) -> None:
