@@ -68,8 +68,11 @@ def train(
     ] = 5,
     start: Annotated[
         str,
-        typer.Option(help="When to begin: an epoch, early-learning or uncertainty-change."),
-    ] = "3",
+        typer.Option(
+            help="When to begin: an epoch, steady (two epochs agree), early-learning or "
+            "uncertainty-change."
+        ),
+    ] = "steady",
     trusted: Annotated[
         str | None,
         typer.Option(

@@ -38,8 +38,9 @@ def draw_figure5(results: Results, dataset: DatasetName, path: Path) -> None:
     Notes
     -----
     Upper row: validation Dice against clean and against noisy masks. Lower row: relative change
-    of the summed total U between epochs. Starts are those that either rule finds on line in these
-    curves, and the poster's.
+    of the summed total U between epochs. Starts are those that the rules for them find on line in
+    these curves, the epoch after which relabelling by default first changed labels, and the
+    poster's.
     """
     figure = new_figure(4.2 * len(NOISES), 6.2)
     panels = figure.subplots(2, len(NOISES), sharex="col", squeeze=False)
@@ -59,7 +60,7 @@ def draw_figure5(results: Results, dataset: DatasetName, path: Path) -> None:
         _dice(dice, watched, ours)
         _change(change, measures)
         for panel in (dice, change):
-            _starts(panel, measures, dataset)
+            _starts(panel, measures, dataset, ours)
             panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("validation Dice, %")
     panels[1][0].set_ylabel("relative change of summed total U")
@@ -114,11 +115,14 @@ def _change(panel: Axes, measures: Sequence[Measure]) -> None:
     panel.set_ylim(bottom=0)
 
 
-def _starts(panel: Axes, measures: Sequence[Measure], dataset: DatasetName) -> None:
+def _starts(
+    panel: Axes, measures: Sequence[Measure], dataset: DatasetName, ours: CellResult | None
+) -> None:
     panel.axvline(POSTER[dataset], color=COLOURS[1], ls=":", lw=2.5, label="start in the poster")
     for epoch, style, name in (
         (uncertainty_settled(measures), "--", "start by change of U"),
-        (early_learning_ends(measures), "-", "start by early learning (default)"),
+        (early_learning_ends(measures), "-.", "start by early learning"),
+        (ours and ours.value["changed_after_epoch"], "-", "start of relabelling (default)"),
     ):
         if epoch is not None:
             panel.axvline(epoch, color="0.3", ls=style, lw=1, label=name)

@@ -13,7 +13,7 @@ from napari_relabel.models.options import SamplingMethod
 TrainingRule = Literal["evidence"] | Rule
 TRAINING_RULES: tuple[str, ...] = ("evidence", *get_args(Rule))
 
-Onset = Literal["early-learning", "uncertainty-change"]
+Onset = Literal["steady", "early-learning", "uncertainty-change"]
 ONSETS: tuple[Onset, ...] = get_args(Onset)
 
 
@@ -36,10 +36,10 @@ class Relabelling:
     delta : float, optional
         Of a named rule. None: chosen for each case by the evidence in its image, without any
         clean mask.
-    start : int or {"early-learning", "uncertainty-change"}
+    start : int or {"steady", "early-learning", "uncertainty-change"}
         When correcting begins. A number is an epoch, counted from 1: labels are corrected at its
-        end, and at that of every later one, so that an early start is mended later. For the other
-        two see `napari_relabel.training.onset`.
+        end, and at that of every later one. ``"steady"``: when the networks of two successive
+        epochs would make the same corrections. For all three see `napari_relabel.training.onset`.
     max_fraction : float
         A case of which more than this share of the voxels would change keeps its given labels, in
         [0, 1].
@@ -59,7 +59,7 @@ class Relabelling:
     rule: TrainingRule = "evidence"
     kind: Kind = "total"
     delta: float | None = None
-    start: Onset | int = 3
+    start: Onset | int = "steady"
     max_fraction: float = 0.5
     trusted: tuple[str, ...] = ()
 

@@ -9,6 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
+from napari_relabel.core.arrays import LabelArray
+
+#: Dice of the changes that the networks of two successive epochs would make, from which on their
+#: corrections count as settled.
+STEADY = 0.8
+
 #: Share of its first slope that early learning may have lost (ADELE's r).
 SLOPE_LOST = 0.9
 
@@ -114,3 +120,32 @@ def early_learning_ends(measures: Sequence[Measure]) -> int | None:
     slope = a * b / c * x ** (b - 1) * np.exp(-(x**b) / c)
     lost = (slope < (1 - SLOPE_LOST) * slope[0]) & (x >= _FEWEST)
     return int(x[lost][0]) if lost.any() else None
+
+
+def agreement_of_changes(
+    given: Sequence[LabelArray], some: Sequence[LabelArray], others: Sequence[LabelArray]
+) -> float:
+    """How far two corrections of the same labels change the same voxels to the same classes.
+
+    Parameters
+    ----------
+    given, some, others : sequence of ndarray, shape grid, uint8
+        Labels of every case: as given, and after either correction.
+
+    Returns
+    -------
+    float
+        Dice of the two sets of changes over all cases, in [0, 1]; 0 where neither changes any.
+
+    Notes
+    -----
+    Correcting starts when this is at least `STEADY` between the labels that the network of an epoch
+    would make and those that the network of the epoch before would have made, each from its own
+    predictions only. A network that has seen too little changes its mind: on livers, corrections
+    made while it did (0.69 to 0.75) lowered the Dice of the network by four points.
+    """
+    same = changed = 0
+    for labels, one, other in zip(given, some, others, strict=True):
+        same += int(((one == other) & (one != labels)).sum())
+        changed += int((one != labels).sum()) + int((other != labels).sum())
+    return 2 * same / changed if changed else 0.0

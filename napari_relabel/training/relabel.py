@@ -19,7 +19,13 @@ from napari_relabel.training.attempts import Attempt, Attempts
 from napari_relabel.training.cases import Cases, TrainingCase, clean_labels, trusted_indices
 from napari_relabel.training.corrections import Relabelling
 from napari_relabel.training.judging import Opinion, averaged, judge
-from napari_relabel.training.onset import Measure, early_learning_ends, uncertainty_settled
+from napari_relabel.training.onset import (
+    STEADY,
+    Measure,
+    agreement_of_changes,
+    early_learning_ends,
+    uncertainty_settled,
+)
 from napari_relabel.training.options import TrainOptions
 
 #: Standard errors that a gain on the trusted cases has to be above: several attempts are made after
@@ -79,6 +85,7 @@ class Corrector:
         self._given = [case.given for case in cases.train]
         self._best_gain = 0.0
         self._means: list[npt.NDArray[np.float16]] | None = None
+        self._proposed: list[LabelArray] = []
         self._attempts = Attempts(cases, relabelling)
         self.start: int | None = None
         self.measures: list[Measure] = []
@@ -151,15 +158,26 @@ class Corrector:
         -------
         Relabelled
         """
-        if not self._trusted and not self._is_time(epoch):
+        waiting = not self._trusted and self.start is None
+        if waiting and not self._is_time(epoch):
             return Relabelled(False, {}, ())
         opinions = yield from self._judge(networks, self._cases.train, 10, epoch)
         if self._how.delta is None:
-            opinions = averaged(opinions, self._means)
+            # Until correcting begins every network speaks for itself.
+            opinions = averaged(opinions, None if waiting else self._means)
             self._means = [opinion.mean for opinion in opinions]
         if self._trusted:
             return (yield from self._from_trusted(opinions))
         made = yield from self._attempts.as_asked(opinions)
+        if waiting and self._how.start == "steady":
+            before, self._proposed = self._proposed or self._given, list(made.labels)
+            agreement = agreement_of_changes(self._given, before, made.labels)
+            made.why["agreement with the epoch before"] = round(agreement, 4)
+            if agreement < STEADY:
+                return Relabelled(False, {**made.why, "start": None}, opinions)
+        if waiting:
+            self.start = epoch
+            self._proposed = []
         # What the images spoke for once is not given up because they say less of it later.
         if _same(made.labels, self._given) and not _same(self.corrected, self._given):
             return Relabelled(False, {**made.why, "start": self.start}, opinions)
@@ -167,18 +185,13 @@ class Corrector:
         return Relabelled(True, {**made.why, "start": self.start}, opinions)
 
     def _is_time(self, epoch: int) -> bool:
-        # Once begun it goes on: the agreement that tells when to begin is with labels that are no
-        # longer taught.
-        if self.start is None:
-            wanted = self._how.start
-            if isinstance(wanted, int):
-                due = epoch >= wanted
-            elif wanted == "early-learning":
-                due = early_learning_ends(self.measures) is not None
-            else:
-                due = uncertainty_settled(self.measures) is not None
-            self.start = epoch if due else None
-        return self.start is not None
+        wanted = self._how.start
+        if isinstance(wanted, int):
+            return epoch >= wanted
+        if wanted == "early-learning":
+            return early_learning_ends(self.measures) is not None
+        # Whether corrections are steady shows only when they are made.
+        return wanted == "steady" or uncertainty_settled(self.measures) is not None
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be known to go on, besides the labels."""
@@ -186,6 +199,7 @@ class Corrector:
             "measures": [list(measure) for measure in self.measures],
             "best_gain": self._best_gain,
             "means": self._means and [torch.from_numpy(mean) for mean in self._means],
+            "proposed": [torch.from_numpy(labels) for labels in self._proposed],
             "start": self.start,
         }
 
@@ -197,6 +211,7 @@ class Corrector:
         self._best_gain = float(state["best_gain"])
         means = state.get("means")
         self._means = means and [mean.numpy() for mean in means]
+        self._proposed = [labels.numpy() for labels in state.get("proposed", ())]
         self.start = state["start"]
         self.corrected = [corrected.get(c.paths.id, c.given) for c in self._cases.train]
 

@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from napari_relabel.core.metrics import dice
 from napari_relabel.training.onset import (
     Measure,
+    agreement_of_changes,
     early_learning_ends,
     relative_changes,
     uncertainty_settled,
@@ -54,3 +59,21 @@ def test_uncertainty_settles_at_the_first_minimum_of_its_change():
     assert uncertainty_settled([*measures[:1], *measures[3:]]) == 4
     falling = [Measure(e, 0.25 * 0.5**e - 0.001 * e, 0) for e in range(5)]
     assert uncertainty_settled(falling) is None
+
+
+three_labels = arrays(np.uint8, (3, 2, 5), elements=st.integers(0, 2))
+
+
+@given(three_labels)
+def test_agreement_is_the_dice_of_what_is_changed(labels):
+    """An independent way to say it: Dice over (voxel, new class) pairs."""
+    labelled, one, other = labels
+    sets = [np.stack([(new != labelled) & (new == k) for k in range(3)]) for new in (one, other)]
+    found = agreement_of_changes([labelled], [one], [other])
+    if sets[0].any() or sets[1].any():
+        assert found == pytest.approx(dice(*sets))
+    else:
+        assert found == 0
+    # Cases count by what is changed in them, in any order.
+    assert agreement_of_changes(list(labelled), list(one), list(other)) == pytest.approx(found)
+    assert agreement_of_changes([labelled], [other], [one]) == found

@@ -63,7 +63,7 @@ def learning(**changes):
 
 
 def test_wrong_masks_are_corrected_and_right_ones_are_not(wrong_discs, tmp_path):
-    options = learning()
+    options = learning(correction=Relabelling())
     _, result = run_to_end(train(wrong_discs(12), options, tmp_path / "run"))
     first, last = result.history[0], result.history[-1]
     assert first.label_change == 0
@@ -110,7 +110,7 @@ def test_every_sampler_with_every_rule(wrong_discs, tmp_path, method, rule):
 @pytest.mark.parametrize(
     "how",
     [
-        Relabelling(start=1, n_samples=2),
+        Relabelling(n_samples=2),
         Relabelling(start=1, method="ensemble", n_samples=2),
         Relabelling(trusted=("c2", "c3", "c4"), n_samples=2),
         Reweighting(trusted=("c2", "c3")),
@@ -202,6 +202,43 @@ def test_what_was_corrected_is_not_given_up_for_nothing(wrong_discs, monkeypatch
         assert relabelled.attempted == (epoch == 1)
         for taught, labels in zip(corrector.taught, found, strict=True):
             np.testing.assert_array_equal(taught, labels)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_correcting_begins_when_two_epochs_agree(wrong_discs, monkeypatch, resumed):
+    options = tiny(correction=Relabelling())
+    _, cases = run_to_end(load_cases(wrong_discs(4, 0), options))
+    given = [case.given for case in cases.train]
+
+    def changed(rows):
+        new = [labels.copy() for labels in given]
+        for labels in new:
+            labels[rows] = 1 - labels[rows]
+        return new
+
+    # Dice of the changes with those of the epoch before: 0, 0, 0.5, 1.
+    attempts = [given, changed(slice(0, 8)), changed(slice(4, 12)), changed(slice(4, 12))]
+    monkeypatch.setattr(Attempts, "as_asked", lambda *_: _attempt(attempts.pop(0)))
+    networks = [Trainer(cases, options).network]
+    corrector = Corrector(cases, options, options.correction)
+    for epoch, agreement in ((1, 0), (2, 0), (3, 0.5), (4, 1)):
+        if resumed:
+            state = corrector.state_dict()
+            corrector = Corrector(cases, options, options.correction)
+            corrector.load_state_dict(state, {})
+        _, relabelled = run_to_end(corrector.after_epoch(networks, epoch))
+        assert relabelled.why["agreement with the epoch before"] == agreement
+        assert relabelled.attempted == (epoch == 4)
+        assert corrector.start == (4 if epoch == 4 else None)
+        assert len(relabelled.opinions) == len(given)
+        wanted = changed(slice(4, 12)) if epoch == 4 else given
+        for taught, labels in zip(corrector.taught, wanted, strict=True):
+            np.testing.assert_array_equal(taught, labels)
+
+
+def _attempt(labels):
+    yield 1
+    return Attempt(labels, {})
 
 
 def test_judging_is_what_the_rules_expect(wrong_discs):
