@@ -114,8 +114,8 @@ def correct(
     classes: Sequence[Sequence[int]],
     corrections: Sequence[Correction],
     *,
-    margin: float = MARGIN,
-) -> Generator[int, None, Corrected]:
+    margins: Sequence[float] = (MARGIN,),
+) -> Generator[int, None, tuple[Corrected, ...]]:
     """Correct the labels of a data set as far as its images support it.
 
     Parameters
@@ -128,8 +128,9 @@ def correct(
         Per case the classes whose outlines count; a case without any stays as it is.
     corrections : sequence of Correction
         What may be done.
-    margin : float
-        Rise of the mean contrast that each of them has to bring, as a share of what it was.
+    margins : sequence of float
+        Rise of the mean contrast that each of them has to bring, as a share of what it was;
+        several, from high to low, cost hardly more than one.
 
     Yields
     ------
@@ -138,7 +139,8 @@ def correct(
 
     Returns
     -------
-    Corrected
+    tuple of Corrected
+        One per margin.
     """
     n = len(given)
     labels = list(given)
@@ -146,7 +148,8 @@ def correct(
     before = contrast
     levels: dict[str, npt.NDArray[np.float64]] = {}
     left = list(corrections)
-    while left:
+    found: list[Corrected] = []
+    while True:
         tried: list[_Tried] = []
         for correction in left:
             at = _Tried.at(contrast, [int(np.count_nonzero(x)) for x in labels], correction.levels)
@@ -154,10 +157,13 @@ def correct(
                 _along(outlines[case], labels[case], classes[case], case, correction, at)
                 yield case + 1
             tried.append(at)
-        gains = [float(t.means.max() - contrast.mean()) if n else 0 for t in tried]
-        best = int(np.argmax(gains))
-        if gains[best] <= margin * contrast.mean():
-            break
+        gains = [float(t.means.max() - contrast.mean()) if n else 0.0 for t in tried]
+        gain = max(gains, default=0.0)
+        while len(found) < len(margins) and gain <= margins[len(found)] * contrast.mean():
+            found.append(Corrected(tuple(labels), dict(levels), contrast, before))
+        if len(found) == len(margins):
+            return tuple(found)
+        best = gains.index(gain)
         correction, table = left.pop(best), tried[best].contrast
         pulled = table + PULL * table.mean(axis=0)
         pulled[tried[best].excessive] = 0
@@ -168,7 +174,6 @@ def correct(
             labels[case] = correction.apply(case, labels[case], [level])[0]
         contrast = table[np.arange(n), chosen]
         levels[correction.name] = np.array([np.nan, *correction.levels])[chosen]
-    return Corrected(tuple(labels), levels, contrast, before)
 
 
 class _Tried(NamedTuple):

@@ -122,7 +122,11 @@ def _starts(
     for epoch, style, name in (
         (uncertainty_settled(measures), "--", "start by change of U"),
         (early_learning_ends(measures), "-.", "start by early learning"),
-        (ours and ours.value["changed_after_epoch"], "-", "start of relabelling (default)"),
+        (
+            ours.value["changed_after_epoch"] if ours else None,
+            "-",
+            "start of relabelling (default)",
+        ),
     ):
         if epoch is not None:
             panel.axvline(epoch, color="0.3", ls=style, lw=1, label=name)

@@ -48,19 +48,19 @@ class Attempts:
         """Labels by the rule and delta that the run was begun with."""
         how = self._how
         if how.rule == "evidence":
-            return (yield from self.by_evidence(opinions))
+            return (yield from self.by_evidence(opinions))[0]
         rule = RuleOptions(how.rule, how.kind)
         if how.delta is None:
             possible = [deltas(self._given, opinions, rule)]
-            return (yield from self._by_contrast(opinions, possible, how.rule, MARGIN))
+            return (yield from self._by_contrast(opinions, possible, how.rule, (MARGIN,)))[0]
         return (yield from self.by_rule(opinions, rule, how.delta))
 
     def by_evidence(
-        self, opinions: Sequence[Opinion], *, margin: float = MARGIN
-    ) -> Generator[int, None, Attempt]:
-        """Labels by the rule ``"evidence"``, see `napari_relabel.core.automatic`."""
+        self, opinions: Sequence[Opinion], margins: Sequence[float] = (MARGIN,)
+    ) -> Generator[int, None, list[Attempt]]:
+        """Labels by the rule ``"evidence"``, see `napari_relabel.core.automatic`, per margin."""
         possible = transitions(self._given, opinions)
-        return (yield from self._by_contrast(opinions, possible, "evidence", margin))
+        return (yield from self._by_contrast(opinions, possible, "evidence", margins))
 
     def by_rule(
         self, opinions: Sequence[Opinion], rule: RuleOptions, delta: float
@@ -79,15 +79,15 @@ class Attempts:
         opinions: Sequence[Opinion],
         possible: Sequence[Correction],
         rule: str,
-        margin: float,
-    ) -> Generator[int, None, Attempt]:
+        margins: Sequence[float],
+    ) -> Generator[int, None, list[Attempt]]:
         if not self._outlines:
             for image in self._images:
                 self._outlines.append(OutlineContrast(image))
                 yield len(self._outlines)
         classes = [classes_that_count(g, o) for g, o in zip(self._given, opinions, strict=True)]
-        found = yield from correct(self._outlines, self._given, classes, possible, margin=margin)
-        return self._capped(found.labels, {"rule": rule, **_summary(found)})
+        found = yield from correct(self._outlines, self._given, classes, possible, margins=margins)
+        return [self._capped(one.labels, {"rule": rule, **_summary(one)}) for one in found]
 
     def _capped(self, labels: Sequence[LabelArray], why: dict[str, Any]) -> Attempt:
         new = list(labels)

@@ -228,8 +228,7 @@ class Corrector:
         are cases to judge the outcome; the rule that the trusted cases teach.
         """
         best, gains = Attempt(self._given, {"rule": "none"}), np.zeros(len(self._trusted))
-        for margin in (MARGIN, 0.0):
-            offer = yield from self._attempts.by_evidence(opinions, margin=margin)
+        for offer in (yield from self._attempts.by_evidence(opinions, (MARGIN, 0.0))):
             offered = self._gains(offer.labels)
             if _clearly(offered - gains):
                 best, gains = offer, offered

@@ -132,6 +132,12 @@ def scene(n=12, noise=0.3):
     return truth, [OutlineContrast(image) for image in images]
 
 
+def one(correcting):
+    """What is found for the only margin."""
+    (found,) = finish(correcting)
+    return found
+
+
 def overlap(a, b):
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
@@ -139,7 +145,7 @@ def overlap(a, b):
 def test_masks_that_are_cut_down_are_restored():
     truth, outlines = scene()
     given = [polygon(t, 3) for t in truth]
-    found = finish(correct(outlines, given, [[1]] * len(given), [growing(given, truth, 2.0)]))
+    found = one(correct(outlines, given, [[1]] * len(given), [growing(given, truth, 2.0)]))
     before = np.mean([overlap(g, t) for g, t in zip(given, truth, strict=True)])
     after = np.mean([overlap(c, t) for c, t in zip(found.labels, truth, strict=True)])
     assert before < 0.7
@@ -151,7 +157,7 @@ def test_masks_that_are_cut_down_are_restored():
 
 def test_right_masks_stay_as_they_are():
     truth, outlines = scene()
-    found = finish(correct(outlines, truth, [[1]] * len(truth), [growing(truth, truth, 2.0)]))
+    found = one(correct(outlines, truth, [[1]] * len(truth), [growing(truth, truth, 2.0)]))
     assert found.levels == {}
     for labels, mask in zip(found.labels, truth, strict=True):
         np.testing.assert_array_equal(labels, mask)
@@ -162,10 +168,10 @@ def test_a_gain_below_the_margin_changes_nothing():
     given = [polygon(t, 3) for t in truth]
     corrections = [growing(given, truth, 2.0)]
     classes = [[1]] * len(given)
-    found = finish(correct(outlines, given, classes, corrections))
+    found = one(correct(outlines, given, classes, corrections))
     gain = found.contrast.mean() / found.given_contrast.mean() - 1
     assert gain > MARGIN
-    again = finish(correct(outlines, given, classes, corrections, margin=gain + 0.01))
+    again = one(correct(outlines, given, classes, corrections, margins=(gain + 0.01,)))
     assert all(a is b for a, b in zip(again.labels, given, strict=True))
 
 
@@ -182,11 +188,27 @@ def test_the_second_correction_builds_on_the_first():
 
         return Correction(name, whole.levels, apply)
 
-    found = finish(
-        correct(outlines, given, [[1]] * len(given), [half(left, "left"), half(~left, "right")])
-    )
+    halves = [half(left, "left"), half(~left, "right")]
+    found = one(correct(outlines, given, [[1]] * len(given), halves))
     assert set(found.levels) == {"left", "right"}
     assert np.mean([overlap(c, t) for c, t in zip(found.labels, truth, strict=True)]) > 0.93
+
+
+def test_several_margins_at_once_are_as_one_by_one():
+    truth, outlines = scene(6)
+    given = [polygon(t, 3) for t in truth]
+    whole = growing(given, truth, 2.0)
+    corrections = [whole, Correction("again", whole.levels, whole.apply)]
+    classes = [[1]] * len(given)
+    margins = (9.0, 0.5, 0.02, 0.0)
+    together = finish(correct(outlines, given, classes, corrections, margins=margins))
+    assert len({tuple(sorted(found.levels)) for found in together}) > 1
+    for found, margin in zip(together, margins, strict=True):
+        alone = one(correct(outlines, given, classes, corrections, margins=(margin,)))
+        assert list(found.levels) == list(alone.levels)
+        np.testing.assert_array_equal(found.contrast, alone.contrast)
+        for a, b in zip(found.labels, alone.labels, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 class BySize:
@@ -212,7 +234,7 @@ def test_near_the_best_the_larger_object_is_taken(near, far, chosen, given):
         return np.stack([first(n) for n in levels])
 
     correction = Correction("sizes", (100, 108, 125), apply)
-    found = finish(correct([outline], [first(given)], [[1]], [correction], margin=0.0))
+    found = one(correct([outline], [first(given)], [[1]], [correction], margins=(0.0,)))
     np.testing.assert_array_equal(found.labels[0], first(chosen))
 
 
@@ -231,7 +253,7 @@ def test_no_case_changes_far_more_than_others(given, chosen):
         return np.stack([first(n) for n in levels])
 
     correction = Correction("sizes", (100, 160), apply)
-    found = finish(correct(outlines, labels, [[1]] * 4, [correction]))
+    found = one(correct(outlines, labels, [[1]] * 4, [correction]))
     # The others gain as much as they had; 2.2 times that is too much.
     assert [int(x.sum()) for x in found.labels] == [100, 100, 100, chosen]
 
@@ -246,7 +268,7 @@ def test_another_object_is_no_correction(leaking):
         return np.stack([first(n) for n in levels])
 
     correction = Correction("sizes", (50, 100), apply)
-    found = finish(correct(outlines, [first(20)] * 6, [[1]] * 6, [correction]))
+    found = one(correct(outlines, [first(20)] * 6, [[1]] * 6, [correction]))
     assert [int(x.sum()) for x in found.labels] == [50] * 6
 
 
@@ -258,7 +280,7 @@ def test_cases_that_have_nothing_to_change_do_not_forbid_it_to_others():
     shapes = {0: 0.0, 50: 0.3, 100: 0.8, 160: 0.1}
     labels = [first(50)] * 2 + [first(0)] * 8
     classes = [[1]] * 2 + [[]] * 8
-    found = finish(correct([BySize(shapes)] * 10, labels, classes, [correction]))
+    found = one(correct([BySize(shapes)] * 10, labels, classes, [correction]))
     assert [int(x.sum()) for x in found.labels] == [100, 100] + [0] * 8
 
 
@@ -272,14 +294,14 @@ def test_empty_cases_do_not_hide_a_leak():
         return np.stack([first(n) for n in levels])
 
     correction = Correction("sizes", (2, 9), apply)
-    found = finish(correct(outlines, labels, [[1]] * 10, [correction]))
+    found = one(correct(outlines, labels, [[1]] * 10, [correction]))
     assert [int(x.sum()) for x in found.labels[:6]] == [2] * 6
 
 
 def test_cases_without_any_class_are_left_alone():
     truth, outlines = scene(3)
     given = [polygon(t, 3) for t in truth]
-    found = finish(correct(outlines, given, [[1], [], [1]], [growing(given, truth, 0.0)]))
+    found = one(correct(outlines, given, [[1], [], [1]], [growing(given, truth, 0.0)]))
     np.testing.assert_array_equal(found.labels[1], given[1])
     assert np.isnan(found.levels["0 to 1"][1])
     assert found.contrast[1] == 0
