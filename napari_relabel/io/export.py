@@ -91,7 +91,8 @@ def export_labels(
     -----
     The mask is written beside the target, read back, and compared with the original file, read
     anew: shape, type, geometry, every voxel with `corrected`, every undecided voxel's stored number
-    with the original's. Both files are on the disk before either gets its name.
+    with the original's. Both files are on the disk before either gets its name: only a rename can
+    fail after that.
     """
     target = Path(target)
     beside = sidecar_path(target)
@@ -105,10 +106,12 @@ def export_labels(
         raise InputError(
             f"{original.path} has changed since it was opened: open the case again before exporting"
         )
-    existed = target.exists()
+    before = beside.read_bytes() if beside.exists() else None
     try:
-        with atomic_path(beside) as beside_temporary:
-            with atomic_path(target) as temporary:
+        with atomic_path(target) as temporary:
+            # It gets its name before the mask does: should the process die in between, there is
+            # never a mask of unknown origin, and the next export may replace both.
+            with atomic_path(beside) as beside_temporary:
                 write_to(temporary, original, corrected)
                 _verify(temporary, target, original, corrected, decided)
                 report = ExportReport(
@@ -119,13 +122,14 @@ def export_labels(
                     decided=int(np.count_nonzero(decided)),
                     changed=int(np.count_nonzero(corrected != original.indices)),
                 )
-                # On the disk before the mask takes its name: only a rename can fail after that.
+                flush(temporary)
                 content = {**sidecar, "export": _provenance(report, original)}
                 beside_temporary.write_text(to_json(content), encoding="utf-8")
-                flush(beside_temporary)
     except OutputError:
-        if not existed:
-            target.unlink(missing_ok=True)
+        if before is None:
+            beside.unlink(missing_ok=True)
+        elif beside.read_bytes() != before:
+            beside.write_bytes(before)
         raise
     return report
 
