@@ -18,6 +18,7 @@ from napari_relabel.review.records import NewCase
 
 if TYPE_CHECKING:
     from napari_relabel.models.api import SamplingMethod
+    from napari_relabel.models.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def estimate_dataset(
     method: Method = "mcdo",
     n_samples: int = 20,
     seed: int = 0,
+    precision: Precision = "float32",
 ) -> Generator[Progress, None, BatchResult]:
     """Estimate the uncertainty of every case of a data set into a REVIEW folder.
 
@@ -65,6 +67,8 @@ def estimate_dataset(
         Stochastic predictions per case.
     seed : int
         Of the sampler.
+    precision : {"float32", "auto"}
+        See `napari_relabel.models.options.EstimateOptions`.
 
     Yields
     ------
@@ -84,7 +88,11 @@ def estimate_dataset(
     if not dataset.cases:
         raise InputError(f"{dataset.root} has no case with an image and labels")
     folder = _folder(dataset, review)
-    load = _Given(dataset, folder) if method == "given" else _Model(models, method, n_samples, seed)
+    load = (
+        _Given(dataset, folder)
+        if method == "given"
+        else _Model(models, method, n_samples, seed, precision)
+    )
     estimated: list[str] = []
     skipped: list[str] = []
     failed: dict[str, str] = {}
@@ -136,7 +144,12 @@ class _Model:
     """Estimates from a model."""
 
     def __init__(
-        self, models: Sequence[Path | str], method: SamplingMethod, n_samples: int, seed: int
+        self,
+        models: Sequence[Path | str],
+        method: SamplingMethod,
+        n_samples: int,
+        seed: int,
+        precision: Precision,
     ) -> None:
         from napari_relabel.models.loading import load_models
 
@@ -144,6 +157,7 @@ class _Model:
         self._method: SamplingMethod = method
         self._n_samples = n_samples
         self._seed = seed
+        self._precision = precision
 
     def steps(self, case: CasePaths, folder: ReviewFolder) -> Generator[str, None, None]:
         from napari_relabel.models.api import iter_estimate
@@ -158,6 +172,7 @@ class _Model:
             seed=self._seed,
             voxel_mm=image.geometry.voxel_mm,
             case_id=case.id,
+            precision=self._precision,
         )
         estimate = yield from relay(steps, lambda step: f"{step.done}/{step.total}")
         folder.set_estimate(case.id, estimate)

@@ -20,6 +20,13 @@ class MethodChoice(StrEnum):
     given = "given"
 
 
+class PrecisionChoice(StrEnum):
+    """What networks compute in."""
+
+    float32 = "float32"
+    auto = "auto"
+
+
 @plain_errors
 def estimate(
     dataset: Annotated[Path, typer.Argument(help="Folder or manifest of images and masks.")],
@@ -33,6 +40,12 @@ def estimate(
     method: Annotated[MethodChoice, typer.Option(help="Sampler.")] = MethodChoice.mcdo,
     samples: Annotated[int, typer.Option(min=1, help="Stochastic predictions a case.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(
+            help="auto: bfloat16 where the processor has it and it agrees on the image at hand."
+        ),
+    ] = PrecisionChoice.float32,
     as_json: Json = False,
 ) -> None:
     """Estimate the uncertainty of every case; done ones are skipped, failures are listed.
@@ -55,6 +68,7 @@ def estimate(
         method=method.value,
         n_samples=samples,
         seed=seed,
+        precision=precision.value,
     )
     result = follow(steps, "estimating")
     record: dict[str, Any] = {

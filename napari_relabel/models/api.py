@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_relabel.models.loading import LoadedModel, bundled_models, load_mode
 from napari_relabel.models.members import Member, ModelLike, combined_hash, members_of, unseen
 from napari_relabel.models.network import Network
 from napari_relabel.models.options import EstimateOptions, SamplingMethod
+from napari_relabel.models.precision import Precision, agree, central, native_bfloat16
 from napari_relabel.models.preprocess import Normalisation, prepare
 from napari_relabel.models.samplers import (
     AugmentationSampler,
@@ -58,6 +60,7 @@ def estimate(
     patch: tuple[int, ...] | None = None,
     voxel_mm: Sequence[float] | None = None,
     case_id: str | None = None,
+    precision: Precision = "float32",
 ) -> Estimate:
     """Estimate what a model predicts for an image, and how uncertain it is.
 
@@ -87,6 +90,10 @@ def estimate(
     case_id : str, optional
         The case's id in its data set: models that were trained on it are left out where others
         remain, as after cross-fitting; otherwise the estimate's note says so.
+    precision : {"float32", "auto"}
+        ``"auto"``: networks compute in bfloat16 where the processor multiplies it in hardware and
+        it agrees with float32 on a part of this very image; about twice as fast. Which it was, is
+        in ``extra["precision"]``.
 
     Returns
     -------
@@ -118,6 +125,7 @@ def estimate(
         patch=patch,
         voxel_mm=voxel_mm,
         case_id=case_id,
+        precision=precision,
     )
     return finish(steps)
 
@@ -133,12 +141,13 @@ def iter_estimate(
     patch: tuple[int, ...] | None = None,
     voxel_mm: Sequence[float] | None = None,
     case_id: str | None = None,
+    precision: Precision = "float32",
 ) -> Generator[Progress, None, Estimate]:
     """`estimate` in steps: for progress, and to cancel by closing the generator.
 
     Parameters
     ----------
-    image, model, method, n_samples, channel_axis, seed, patch, voxel_mm, case_id
+    image, model, method, n_samples, channel_axis, seed, patch, voxel_mm, case_id, precision
         As for `estimate`.
 
     Yields
@@ -156,7 +165,7 @@ def iter_estimate(
     ValueError, InputError, MemoryError
         As `estimate`, at the first step.
     """
-    options = EstimateOptions(method, n_samples, seed, patch)
+    options = EstimateOptions(method, n_samples, seed, patch, precision)
     limit_threads()
     members, note = unseen(members_of(model), case_id)
     _check_number(options.method, len(members), case_id)
@@ -179,6 +188,14 @@ def iter_estimate(
     layout = Layout(grid, working_grid, options.patch or working.patch)
     known_mm = working.spacing_mm or (None if working.size else voxel_mm)
     sampler = _sampler(options, members, working_grid, known_mm)
+    bfloat16 = False
+    if options.precision == "auto" and native_bfloat16():
+        fast = _sampler(options, members, working_grid, known_mm, bfloat16=True)
+        middle = [central(x) for x in inputs]
+        # The networks of an ensemble may differ in this; samples of one hardly do.
+        few = sampler.n_samples if options.method == "ensemble" else 1
+        bfloat16 = agree(*(islice(each.samples(middle, 0), few) for each in (sampler, fast)))
+        sampler = fast if bfloat16 else sampler
     maps = yield from _sample(layout, sampler, inputs)
     return Estimate(
         method=sampler.method,
@@ -189,7 +206,11 @@ def iter_estimate(
         expected_entropy=maps.expected_entropy,
         model_hash=combined_hash(members),
         note=note,
-        extra={"seed": str(options.seed), "patch": "x".join(map(str, layout.patch))},
+        extra={
+            "seed": str(options.seed),
+            "patch": "x".join(map(str, layout.patch)),
+            "precision": "bfloat16" if bfloat16 else "float32",
+        },
     )
 
 
@@ -241,14 +262,17 @@ def _sampler(
     members: Sequence[Member],
     grid: Sequence[int],
     spacing_mm: Sequence[float] | None,
+    *,
+    bfloat16: bool = False,
 ) -> Sampler:
     modules = [member.module for member in members]
     if options.method == "ensemble":
-        return EnsembleSampler(modules)
+        return EnsembleSampler(modules, bfloat16=bfloat16)
+    n, seed = options.n_samples, options.seed
     if options.method == "mcdo":
-        return DropoutSampler(modules[0], options.n_samples, options.seed)
+        return DropoutSampler(modules[0], n, seed, bfloat16=bfloat16)
     plane = plane_of_rotation(grid, spacing_mm)
-    return AugmentationSampler(modules[0], options.n_samples, options.seed, len(grid), plane)
+    return AugmentationSampler(modules[0], n, seed, len(grid), plane, bfloat16=bfloat16)
 
 
 def _check_number(method: str, number: int, case_id: str | None) -> None:

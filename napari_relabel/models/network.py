@@ -27,6 +27,8 @@ class Network:
     module : nn.Module
         One output channel means a sigmoid, K >= 2 a softmax. Where it returns a tuple or list
         (deep supervision), the first element is taken.
+    bfloat16 : bool
+        Whether convolutions and matrix products are computed in bfloat16.
 
     Notes
     -----
@@ -34,8 +36,9 @@ class Network:
     and the result is cropped.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, bfloat16: bool = False) -> None:
         self.module = module
+        self._bfloat16 = bfloat16
         self._smallest = SMALLEST if isinstance(module, RelabelUNet) else 1
         self._multiple = 1
 
@@ -103,7 +106,8 @@ class Network:
     def _run(self, x: Tensor) -> tuple[object, Sequence[int]]:
         padded = self.pad(x)
         try:
-            return self.module(padded), padded.shape[2:]
+            with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self._bfloat16):
+                return self.module(padded), padded.shape[2:]
         except RuntimeError as refusal:
             if self._multiple > 1 or all(n % COMMON_MULTIPLE == 0 for n in x.shape[2:]):
                 raise

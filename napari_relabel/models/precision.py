@@ -1,8 +1,22 @@
-"""Which number formats the processor computes in by itself."""
+"""Which number formats networks compute in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Literal, get_args
+
 import torch
+from torch import Tensor
+
+Precision = Literal["float32", "auto"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+#: Mean difference of probabilities up to which bfloat16 counts as good as float32. The bundled
+#: networks differ by 0.0001 to 0.001 on generated cases.
+MAX_ERROR = 0.003
+
+#: Voxels a side of the part of an image that both are tried on.
+_CHECKED = {2: 64, 3: 32}
 
 
 def native_bfloat16() -> bool:
@@ -17,3 +31,52 @@ def native_bfloat16() -> bool:
     # Private names of torch, which may go: then float32 is the safe answer.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in probes)
+
+
+def in_bfloat16(samples: Iterator[Tensor], enabled: bool) -> Iterator[Tensor]:
+    """Draw from an iterator whose networks compute in bfloat16 while they are asked.
+
+    Parameters
+    ----------
+    samples : iterator of Tensor
+        Whatever is drawn; networks run when it is asked for the next.
+    enabled : bool
+        False: in their own precision.
+
+    Yields
+    ------
+    Tensor, float32
+    """
+    while True:
+        # A context must not stay open between the steps of a generator.
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            sample = next(samples, None)
+        if sample is None:
+            return
+        yield sample.float()
+
+
+def central(x: Tensor) -> Tensor:
+    """The middle of an image, shape (1, C, *grid), large enough to compare precisions on."""
+    side = _CHECKED[x.ndim - 2]
+    for axis in range(2, x.ndim):
+        length = min(side, x.shape[axis])
+        x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
+    return x
+
+
+def agree(exact: Iterable[Tensor], fast: Iterable[Tensor]) -> bool:
+    """Whether probabilities computed in two precisions are as good as the same.
+
+    Parameters
+    ----------
+    exact, fast : iterable of Tensor, shape (K, *grid), float32
+        Samples with the same randomness, in float32 and in bfloat16.
+
+    Returns
+    -------
+    bool
+        False where any sample differs by more than `MAX_ERROR` in the mean.
+    """
+    pairs = zip(exact, fast, strict=True)
+    return all(float((a - b).abs().mean()) <= MAX_ERROR for a, b in pairs)

@@ -25,6 +25,7 @@ from napari_relabel.models.dropout import (
     training_mode_of,
 )
 from napari_relabel.models.network import Network, checked_logits, crop_to, to_probabilities
+from napari_relabel.models.precision import in_bfloat16
 from napari_relabel.models.unet import RelabelUNet
 
 NO_SPREAD = (
@@ -80,45 +81,44 @@ class DropoutSampler:
         N, at least 2.
     seed : int
         Seed of the masks.
+    bfloat16 : bool
+        Whether the network computes in bfloat16; the masks are the same.
     """
 
     method: Method = "mcdo"
 
-    def __init__(self, module: nn.Module, n_samples: int, seed: int) -> None:
+    def __init__(
+        self, module: nn.Module, n_samples: int, seed: int, *, bfloat16: bool = False
+    ) -> None:
         self.n_samples = n_samples
         self._seed = seed
+        self._bfloat16 = bfloat16
         self._fast = FastUNet(module) if _is_fast(module) else None
-        self._network = Network(module)
+        self._network = Network(module, bfloat16)
         self._active: frozenset[nn.Module] | None = None
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Draw the samples; ValueError where the network turns out to have no dropout."""
         x = inputs[0]
         if self._fast is not None:
-            for logits in self._fast.logits(x, self.n_samples, self._seed, window):
+            drawn = self._fast.logits(x, self.n_samples, self._seed, window)
+            for logits in in_bfloat16(drawn, self._bfloat16):
                 yield to_probabilities(checked_logits(logits, x.shape[2:]))
             return
         if self._active is None:
             self._active = self._find_dropout(x)
         for n in range(self.n_samples):
-            yield to_probabilities(self._logits(x, self._active, self._seed, window, n))
-
-    def _logits(self, x: Tensor, active: frozenset[nn.Module], *seeds: int) -> Tensor:
-        network = self._network
-        with (
-            torch.inference_mode(),
-            training_mode_of(network.module, active),
-            seeded(network.device, *seeds),
-        ):
-            return network.logits(x)
+            yield to_probabilities(_draw(self._network, x, self._active, self._seed, window, n))
 
     def _find_dropout(self, x: Tensor) -> frozenset[nn.Module]:
         # On noise, because an empty window can be the same under every mask.
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.device)
         module = self._network.module
+        # In full precision: rounding could hide the difference.
+        exact = Network(module)
         for active in (dropout_layers(module), all_but_norms(module)):
             before = [(buffer, buffer.clone()) for buffer in module.buffers()]
-            first, second = (self._logits(noise, active, self._seed, n) for n in range(2))
+            first, second = (_draw(exact, noise, active, self._seed, n) for n in range(2))
             learnt = [(buffer, kept) for buffer, kept in before if not torch.equal(buffer, kept)]
             with torch.no_grad():
                 for buffer, kept in learnt:
@@ -194,13 +194,15 @@ class EnsembleSampler:
     ----------
     modules : sequence of nn.Module
         At least two, with the same classes.
+    bfloat16 : bool
+        Whether they compute in bfloat16.
     """
 
     method: Method = "ensemble"
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
+    def __init__(self, modules: Sequence[nn.Module], *, bfloat16: bool = False) -> None:
         self.n_samples = len(modules)
-        self._networks = [_still(module) for module in modules]
+        self._networks = [_still(module, bfloat16) for module in modules]
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Predict with every network, each on its own input."""
@@ -232,6 +234,8 @@ class AugmentationSampler:
         Number of axes of the grid.
     plane : tuple of int or None
         Plane in which it may be turned.
+    bfloat16 : bool
+        Whether the network computes in bfloat16.
     """
 
     method: Method = "tta"
@@ -243,12 +247,14 @@ class AugmentationSampler:
         seed: int,
         ndim: int,
         plane: tuple[int, int] | None,
+        *,
+        bfloat16: bool = False,
     ) -> None:
         identity, *others = augmentations(ndim, plane=plane)
         order = np.random.default_rng(seed).permutation(len(others))[: n_samples - 1]
         self.augmentations: tuple[Augmentation, ...] = (identity, *(others[i] for i in order))
         self.n_samples = len(self.augmentations)
-        self._network = _still(module)
+        self._network = _still(module, bfloat16)
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Predict every changed image and map the prediction back."""
@@ -262,8 +268,17 @@ class AugmentationSampler:
             yield back
 
 
-def _still(module: nn.Module) -> Network:
-    return Network(module.fused() if isinstance(module, RelabelUNet) else module)
+def _draw(network: Network, x: Tensor, active: frozenset[nn.Module], *seeds: int) -> Tensor:
+    with (
+        torch.inference_mode(),
+        training_mode_of(network.module, active),
+        seeded(network.device, *seeds),
+    ):
+        return network.logits(x)
+
+
+def _still(module: nn.Module, bfloat16: bool) -> Network:
+    return Network(module.fused() if isinstance(module, RelabelUNet) else module, bfloat16)
 
 
 def _predict(network: Network, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.moments import Moments
 from napari_relabel.models.augment import augmentations, plane_of_rotation
 from napari_relabel.models.options import SamplingMethod
+from napari_relabel.models.precision import in_bfloat16
 from napari_relabel.models.samplers import FastUNet
 from napari_relabel.models.tiling import BlendedMaps, Layout
 from napari_relabel.models.unet import RelabelUNet
@@ -213,13 +214,7 @@ class _Sampler:
         """Probabilities (B, K or 1, *grid) of a batch, sample after sample."""
         if self._fast is not None:
             samples = self._fast.logits(x, self._n, *self._seeds, *number)
-            while True:
-                # A context must not stay open between the steps of a generator.
-                with self._precision():
-                    logits = next(samples, None)
-                if logits is None:
-                    return
-                yield _probabilities(logits)
+            yield from map(_probabilities, in_bfloat16(samples, self.bfloat16))
         elif self.method == "ensemble":
             for network in self._still:
                 yield _probabilities(self._predict(network, x))
@@ -236,12 +231,10 @@ class _Sampler:
 
     def _predict(self, network: RelabelUNet, x: Tensor) -> Tensor:
         layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
-        with torch.inference_mode(), self._precision():
+        precision = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16)
+        with torch.inference_mode(), precision:
             logits: Tensor = network(x.contiguous(memory_format=layout))
         return logits
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16)
 
     def _opinion(self, mean: FloatArray, variance: FloatArray) -> Opinion:
         # Two classes need one channel.

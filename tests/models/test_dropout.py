@@ -49,17 +49,25 @@ def test_any_number_of_random_integers(n: int) -> None:
     assert MaskSource().uint16(n).shape == (n,)
 
 
-def test_mask_is_drawn_per_element_in_any_memory_layout() -> None:
+@pytest.mark.parametrize(
+    ("shape", "last"),
+    [((2, 6, 5, 7), torch.channels_last), ((2, 3, 5, 7, 4), torch.channels_last_3d)],
+)
+def test_masks_are_the_same_in_any_layout_and_precision(shape, last) -> None:
     source = MaskSource()
-    x = torch.arange(1, 1 + 2 * 6 * 5 * 7).float().view(2, 6, 5, 7)
-    for layout in (torch.contiguous_format, torch.channels_last):
-        source.seed(0)
-        laid_out = x.to(memory_format=layout)
-        y = SampledDropout(0.5, source)(laid_out)
-        assert y.is_contiguous(memory_format=layout)
-        zero = y == 0
-        assert torch.equal(y[~zero], 2 * x[~zero])
-        assert 0.4 < float(zero.float().mean()) < 0.6
+    x = torch.arange(1, 1 + np.prod(shape)).float().view(shape)
+    dropped = []
+    for dtype in (torch.float32, torch.bfloat16):
+        for layout in (torch.contiguous_format, last):
+            source.seed(0)
+            laid_out = x.to(dtype, memory_format=layout)
+            y = SampledDropout(0.5, source)(laid_out)
+            assert y.is_contiguous(memory_format=layout)
+            zero = y == 0
+            assert torch.equal(y[~zero], 2 * laid_out[~zero])
+            assert 0.4 < float(zero.float().mean()) < 0.6
+            dropped.append(zero)
+    assert all(torch.equal(zero, dropped[0]) for zero in dropped)
 
 
 def test_replacing_spares_inactive_dropout() -> None:
