@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from napari_relabel.cli import data, demo, model, reproduce, review
+from napari_relabel.cli import data, demo, model, people, reproduce, review
 from napari_relabel.cli import train as training
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ for verb in (
     review.export,
     review.replay,
     review.report,
+    people.agreement,
+    people.adjudicate,
     data.evaluate,
     reproduce.reproduce,
 ):

@@ -186,11 +186,8 @@ class ReviewFolder:
                 return case
         raise ReviewError(f"{self.path} has no case {case_id!r}")
 
-    def add(self, cases: Iterable[NewCase]) -> None:
-        """Add cases from files; all of them or, after an error, none."""
-        self._add(cases, "")
-
-    def _add(self, cases: Iterable[NewCase], note: str) -> None:
+    def add(self, cases: Iterable[NewCase], note: str = "") -> None:
+        """Add cases from files, with a note for their records; all or, after an error, none."""
         added, values = describe_cases(self.path, cases, self.values, note)
         # File systems that ignore case would give "A" and "a" one file.
         ids = Counter(case.id.casefold() for case in (*self.cases, *added))
@@ -232,7 +229,7 @@ class ReviewFolder:
         image_path = None
         if image is not None:
             image_path = write_layer_image(stem, image, channel_axis, geometry)
-        self._add([NewCase(case_id, labels_path, image_path)], "geometry from the open layer")
+        self.add([NewCase(case_id, labels_path, image_path)], "geometry from the open layer")
 
     def load(self, case_id: str, *, image: bool = False) -> CaseData:
         """Read a case.
@@ -280,6 +277,22 @@ class ReviewFolder:
         image = volume.read_image(self._found(record.image))
         _check_same(image.path, image.sha256, record.image_sha256)
         return image
+
+    def as_new(self, case_id: str) -> NewCase:
+        """The files of a case, for another folder; ReviewError where one is gone or has changed."""
+        record = self.record(case_id)
+        found = [
+            (name, digest)
+            for name, digest in (
+                (record.labels, record.labels_sha256),
+                (record.image, record.image_sha256),
+            )
+            if name is not None
+        ]
+        paths = [self._found(name) for name, _ in found]
+        for path, (_, digest) in zip(paths, found, strict=True):
+            _check_same(path, file_sha256(path), digest)
+        return NewCase(case_id, *paths)
 
     def estimate_path(self, case_id: str) -> Path:
         """Where the estimate of a case is or would be."""

@@ -53,8 +53,9 @@ def sidecar(
     -------
     dict
         ``settings`` lists every combination of rule, options, delta, kind of U, method and model
-        under which decisions were made that still stand. Transitions are written ``"a>b"`` in
-        label values as stored in the file.
+        under which decisions were made that still stand; ``authors`` is the reviewer and everyone
+        whose decisions those took over, see `napari_relabel.review.adjudicate`. Transitions are
+        written ``"a>b"`` in label values as stored in the file.
     """
     standing = {step.id for step in history.done}
     counted = {
@@ -67,6 +68,7 @@ def sidecar(
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         "case": record.id,
         "reviewer": reviewer,
+        "authors": _authors([a for a in actions if a.id in standing], reviewer),
         "approved": history.approved,
         "automatic": any(_automatic(a) for a in actions if a.id in standing),
         "given": {"file": labels.path.name, "sha256": labels.sha256, "note": record.note},
@@ -78,6 +80,11 @@ def sidecar(
         "open_proposed_voxels": actions[-1].open_after if actions else None,
         "dice_to_given": state.dice_to_given,
     }
+
+
+def _authors(actions: Sequence[Action], reviewer: str) -> list[str]:
+    notes = [json.loads(a.note) for a in actions if a.note]
+    return sorted({reviewer, *(name for note in notes for name in note.get("authors", ()))})
 
 
 def _automatic(action: Action) -> bool:

@@ -48,7 +48,7 @@ class CaseRecord:
     labels_sha256, image_sha256 : str
         Their content when the case was added.
     note : str
-        Where the geometry is from, for cases that were open layers.
+        Where the geometry of an open layer is from; whose decisions are adjudicated.
     """
 
     id: str

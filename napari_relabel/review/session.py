@@ -51,6 +51,8 @@ class ReviewSession(ReviewBrowser):
 
     Attributes
     ----------
+    authors : tuple of str
+        People whose decisions the next actions take over, recorded with them; none at first.
     case_changed : Signal(str)
         Another case is open; its id.
     options_changed : Signal()
@@ -333,6 +335,8 @@ class ReviewSession(ReviewBrowser):
         context = self._case.context(effect)
         if self._automatic:
             note = {**(note or {}), "automatic": True}
+        if self.authors:
+            note = {**(note or {}), "authors": list(self.authors)}
         action = self._journal.append(
             kind,
             context,
