@@ -26,6 +26,7 @@ from napari_relabel.models.dropout import (
 )
 from napari_relabel.models.network import Network, checked_logits, crop_to, to_probabilities
 from napari_relabel.models.precision import in_bfloat16
+from napari_relabel.models.quick import quick_copy
 from napari_relabel.models.unet import RelabelUNet
 
 NO_SPREAD = (
@@ -33,6 +34,10 @@ NO_SPREAD = (
     "would show a flat map: use method 'tta', an ensemble of networks, or a network with dropout "
     "(a TorchScript network traced in evaluation mode has lost its dropout)"
 )
+
+
+#: Voxels a side, at most, of what a network is tried on before it is sampled.
+_PROBE = 48
 
 
 class Sampler(Protocol):
@@ -75,8 +80,9 @@ class DropoutSampler:
     module : nn.Module
         A `RelabelUNet` is copied, folded and split so that its deterministic part is computed once
         per window. Of any other network the dropout layers are put in training mode for each
-        pass; where that gives no spread, everything but the normalisation layers, for networks
-        that call functional dropout themselves.
+        pass, in a quicker copy where one gives the same logits; where that gives no spread,
+        everything but the normalisation layers, for networks that call functional dropout
+        themselves.
     n_samples : int
         N, at least 2.
     seed : int
@@ -96,6 +102,7 @@ class DropoutSampler:
         self._fast = FastUNet(module) if _is_fast(module) else None
         self._network = Network(module, bfloat16)
         self._active: frozenset[nn.Module] | None = None
+        self._masks = MaskSource()
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Draw the samples; ValueError where the network turns out to have no dropout."""
@@ -106,23 +113,41 @@ class DropoutSampler:
                 yield to_probabilities(checked_logits(logits, x.shape[2:]))
             return
         if self._active is None:
-            self._active = self._find_dropout(x)
+            self._active = self._prepare(x)
         for n in range(self.n_samples):
-            yield to_probabilities(_draw(self._network, x, self._active, self._seed, window, n))
+            seeds = self._seed, window, n
+            self._masks.seed(*seeds)
+            yield to_probabilities(_draw(self._network, x, self._active, *seeds))
 
-    def _find_dropout(self, x: Tensor) -> frozenset[nn.Module]:
-        # On noise, because an empty window can be the same under every mask.
-        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.device)
+    def _prepare(self, x: Tensor) -> frozenset[nn.Module]:
+        try:
+            noise = _noise(x, _PROBE)
+            active = self._find_dropout(noise)
+        except ValueError:
+            # It may take images of one size only.
+            noise = _noise(x)
+            active = self._find_dropout(noise)
+        module = self._network.module
+        if active == dropout_layers(module) and self._network.device.type == "cpu":
+            quick = quick_copy(module, self._masks, noise)
+            if quick is not None:
+                self._network = Network(quick, self._bfloat16)
+                return dropout_layers(quick)
+        return active
+
+    def _find_dropout(self, noise: Tensor) -> frozenset[nn.Module]:
         module = self._network.module
         # In full precision: rounding could hide the difference.
         exact = Network(module)
         for active in (dropout_layers(module), all_but_norms(module)):
             before = [(buffer, buffer.clone()) for buffer in module.buffers()]
-            first, second = (_draw(exact, noise, active, self._seed, n) for n in range(2))
-            learnt = [(buffer, kept) for buffer, kept in before if not torch.equal(buffer, kept)]
-            with torch.no_grad():
-                for buffer, kept in learnt:
-                    buffer.copy_(kept)
+            try:
+                first, second = (_draw(exact, noise, active, self._seed, n) for n in range(2))
+            finally:
+                learnt = [(b, kept) for b, kept in before if not torch.equal(b, kept)]
+                with torch.no_grad():
+                    for buffer, kept in learnt:
+                        buffer.copy_(kept)
             if not learnt and _differ(first, second):
                 return active
         raise ValueError(NO_SPREAD)
@@ -266,6 +291,12 @@ class AugmentationSampler:
             with torch.inference_mode():
                 back = augmentation.invert(p, x.shape[2:])
             yield back
+
+
+def _noise(x: Tensor, longest: int | None = None) -> Tensor:
+    # An empty window can be the same under every mask.
+    shape = (*x.shape[:2], *(n if longest is None else min(n, longest) for n in x.shape[2:]))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(x.device)
 
 
 def _draw(network: Network, x: Tensor, active: frozenset[nn.Module], *seeds: int) -> Tensor:
