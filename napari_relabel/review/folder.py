@@ -98,6 +98,8 @@ class ReviewFolder:
         self.learnt = learnt
         self.former = former
         self._gains: dict[str, Gain] = {}
+        self._indexed: tuple[CaseRecord, ...] = ()
+        self._records: dict[str, CaseRecord] = {}
 
     @classmethod
     def create(
@@ -181,10 +183,11 @@ class ReviewFolder:
 
     def record(self, case_id: str) -> CaseRecord:
         """The record of a case; ReviewError where there is none."""
-        for case in self.cases:
-            if case.id == case_id:
-                return case
-        raise ReviewError(f"{self.path} has no case {case_id!r}")
+        if self._indexed is not self.cases:
+            self._records, self._indexed = {case.id: case for case in self.cases}, self.cases
+        if case_id not in self._records:
+            raise ReviewError(f"{self.path} has no case {case_id!r}")
+        return self._records[case_id]
 
     def add(self, cases: Iterable[NewCase]) -> None:
         """Add cases from files; all of them or, after an error, none."""
@@ -284,6 +287,12 @@ class ReviewFolder:
     def estimate_path(self, case_id: str) -> Path:
         """Where the estimate of a case is or would be."""
         return self.path / "estimates" / f"{self.record(case_id).file_name}.npz"
+
+    def files(self, case_id: str) -> tuple[Path, Path | None, Path]:
+        """Labels, image (None where there is none) and estimate of a case, there or not."""
+        record = self.record(case_id)
+        image = None if record.image is None else self.path / record.image
+        return self.path / record.labels, image, self.estimate_path(case_id)
 
     def load_estimate(self, case_id: str) -> Estimate | None:
         """Read the estimate of a case; None where there is none yet."""
