@@ -53,6 +53,10 @@ class CaseRequest:
     resume: Resume
     defer: bool
 
+    def same_rule(self, other: CaseRequest) -> bool:
+        """Whether proposals of both follow one rule."""
+        return self.resume.options == other.resume.options
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedCase:

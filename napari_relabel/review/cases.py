@@ -83,8 +83,8 @@ class ReviewCases:
         prepared : PreparedCase, optional
             Made ahead by `prepare_case`; used where it is still what would be read now.
         """
-        self._note_case()
         self._journal.sync()
+        self._note_case()
         if prepared is not None and prepared.case_id == case_id and self.is_fresh(prepared):
             case, image = prepared.case, prepared.image
             case.follow(self._resume.delta_for(case.candidates), self._resume.min_size)
@@ -115,6 +115,10 @@ class ReviewCases:
             and self._resume.usable(case.estimate) == case.options
             and marks(self.folder, case.case_id) == prepared.files
         )
+
+    def shows(self, prepared: PreparedCase) -> bool:
+        """Whether the open case is the one that was prepared."""
+        return self._case is prepared.case
 
     def next_case(self) -> bool:
         """Open the next case; False at the last one."""
