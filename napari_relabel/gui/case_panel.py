@@ -143,7 +143,7 @@ class CasePanel(QWidget):
             return
         self.flag.setChecked(order.case(self._listing.current).flagged)
         count, flagged = order.counts, order.flagged
-        parts = [f"{count[name]} {title}" for name, title in STATUS.items() if count[name]]
+        parts = [f"{n} {STATUS[name]}" for name in STATUS if (n := count[name])]
         self.progress.setText(", ".join([*parts, *([f"{flagged} {FLAG}"] if flagged else [])]))
 
     def _update_case(self, case_id: str) -> None:

@@ -8,12 +8,12 @@ from qtpy.QtWidgets import QWidget
 
 from napari_relabel.gui.listing import Listing
 from napari_relabel.review.arranging import COLUMNS, Column, Score, score_of
-from napari_relabel.review.queue import CaseStatus
+from napari_relabel.review.queue import CaseStatus, Status
 
 Index = QModelIndex | QPersistentModelIndex
 
-MARK = {"new": "○", "open": "◐", "approved": "●"}
-STATUS = {"new": "new", "open": "begun", "approved": "approved"}
+MARK: dict[Status, str] = {"new": "○", "open": "◐", "approved": "●"}
+STATUS: dict[Status, str] = {"new": "new", "open": "begun", "approved": "approved"}
 FLAG = "⚑"
 TITLES: dict[Column, str] = {
     "case": "Case",

@@ -141,11 +141,11 @@ class ReviewCommands:
 
     def next_case(self) -> None:
         """Open the next case of the list."""
-        self._step(+1, "This is the last case of the list.")
+        self._step(+1, "This is the last case.")
 
     def previous_case(self) -> None:
         """Open the case before it in the list."""
-        self._step(-1, "This is the first case of the list.")
+        self._step(-1, "This is the first case.")
 
     def next_undecided(self) -> None:
         """Open the next case of the list that is not approved."""

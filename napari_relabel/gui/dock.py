@@ -86,7 +86,7 @@ class ReviewDock(QScrollArea):
         self._fade.setSingleShot(True)
         self._fade.setInterval(FADE_MS)
         self._fade.timeout.connect(self.status.clear)
-        self.estimating = Estimating(self.controller)
+        self.estimating = Estimating(self.controller, self.listing)
         self.attention = Attention(self.controller, self, (self.cases,))
         self._closers: list[Callable[[], None]] = [
             self.cases.hide,
@@ -177,6 +177,7 @@ class ReviewDock(QScrollArea):
         self.case.report_wanted.connect(self.reporting.write)
         self.case.close_wanted.connect(controller.close_session)
         self.estimate.estimate_wanted.connect(self.estimating.start)
+        self.estimate.all_wanted.connect(self.estimating.start_all)
         self.estimate.cancel_wanted.connect(self.estimating.cancel)
         self.estimate.map_wanted.connect(self.estimating.use_map)
         self.estimate.layer_wanted.connect(self._choose_layer)

@@ -230,15 +230,14 @@ class CaseOrder:
         around = (*ids[at:], *ids[:at])
         return next((i for i in around if self._cases[i].status != "approved"), None)
 
-    def promising(self, current: str) -> str | None:
-        """The case without an estimate that is needed first; None where all have one.
+    def unestimated(self, current: str) -> tuple[str, ...]:
+        """The cases without an estimate, the one that is needed first at the front.
 
-        The open case, then those that the reviewer will come to, undecided ones before approved
-        ones, then those that are not listed.
+        The open case, then those that the reviewer will come to, then those that are not listed;
+        approved ones last.
         """
         ids = self.listed(current)
         at = ids.index(current)
         around = (*ids[at:], *ids[:at])
-        waiting = [i for i in (*around, *self._sorted) if self._cases[i].gain is None]
-        undecided = (i for i in waiting if self._cases[i].status != "approved")
-        return next(undecided, waiting[0] if waiting else None)
+        waiting = dict.fromkeys(i for i in (*around, *self._sorted) if self._cases[i].gain is None)
+        return tuple(sorted(waiting, key=lambda i: self._cases[i].status == "approved"))
