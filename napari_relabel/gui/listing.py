@@ -132,7 +132,7 @@ class Listing(QObject):
         if session is not None:
             remembered = Arrangement.from_json(self._controller.memory.get(_ARRANGEMENT, {}))
             self._current = session.case_id
-            self.order = CaseOrder(session.status, session.case_ids, remembered)
+            self.order = CaseOrder(lambda: session.queue, session.status, remembered)
         self._list()
 
     def _follow_case(self) -> None:

@@ -142,27 +142,26 @@ class CaseOrder:
 
     Parameters
     ----------
+    queue : callable
+        All cases as they are now, in the order of the folder.
     status : callable
-        Current status of a case, by id.
-    ids : sequence of str
-        All cases, in the order of the folder.
+        One of them, by id.
     arrangement : Arrangement
         How they are listed first.
     """
 
     def __init__(
         self,
+        queue: Callable[[], Sequence[CaseStatus]],
         status: Callable[[str], CaseStatus],
-        ids: Sequence[str],
         arrangement: Arrangement,
     ) -> None:
-        self._status = status
-        self._cases = {case_id: status(case_id) for case_id in ids}
-        self._count()
+        self._queue, self._status = queue, status
         self.workers: Workers = {}
         self.arrangement = arrangement
+        self._cases: dict[str, CaseStatus] = {}
         self._sorted: tuple[str, ...] = ()
-        self.rearrange(arrangement)
+        self.update_all()
 
     @property
     def all_ids(self) -> tuple[str, ...]:
@@ -201,7 +200,7 @@ class CaseOrder:
 
     def update_all(self) -> None:
         """Look at all cases again and sort them anew."""
-        self._cases = {case_id: self._status(case_id) for case_id in self._cases}
+        self._cases = {case.case_id: case for case in self._queue()}
         self._count()
         self.rearrange(self.arrangement)
 

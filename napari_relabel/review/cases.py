@@ -145,12 +145,17 @@ class ReviewCases:
 
         From the journals and from what was noted beside the estimates: no volume is read.
         """
-        return tuple(map(self.status, self.case_ids))
+        self._note_open_case()
+        return self._roster.queue(self.case_ids)
+
+    def ready_to_learn_from(self) -> tuple[str, ...]:
+        """Cases that are approved and have an estimate."""
+        return tuple(i for i in self._roster.approved() if self.folder.gain(i) is not None)
 
     def status(self, case_id: str) -> CaseStatus:
         """The entry of one case in `queue`."""
         if case_id == self.case_id:
-            self._roster.left(case_id, self._case.note(self._roster.note(case_id)))
+            self._note_open_case()
         return self._roster.status(case_id)
 
     # -- within ---------------------------------------------------------------------------------
@@ -179,6 +184,9 @@ class ReviewCases:
 
     def _noted(self, kind: str, context: Context) -> None:
         self._roster.acted(kind, context)
+
+    def _note_open_case(self) -> None:
+        self._roster.left(self.case_id, self._case.note(self._roster.note(self.case_id)))
 
     def _note_case(self, seconds: float = 0.0) -> None:
         before = self._roster.note(self.case_id)

@@ -328,6 +328,19 @@ class ReviewFolder:
             self._gains[case_id] = Gain(**json.loads(path.read_text(encoding="utf-8")))
         return self._gains[case_id]
 
+    def gains(self) -> dict[str, Gain]:
+        """What sorts the cases, for all that have an estimate; looks at the disk once."""
+        folder = self.path / "estimates"
+        there = set(os.listdir(folder)) if folder.exists() else set()
+        found: dict[str, Gain] = {}
+        for case in self.cases:
+            known = self._gains.get(case.id)
+            if f"{case.file_name}.json" in there:
+                known = known or self.gain(case.id)
+                if known is not None:
+                    found[case.id] = known
+        return found
+
     def relocate(self, data: Path | str) -> int:
         """Find the files of the cases again after they, or this folder, were moved.
 

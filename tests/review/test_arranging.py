@@ -40,7 +40,11 @@ def case(name, status="new", wrong=None, **more):
 
 def order_of(*cases, **arrangement):
     by_id = {c.case_id: c for c in cases}
-    return CaseOrder(by_id.__getitem__, tuple(by_id), Arrangement(**arrangement)), by_id
+
+    def queue():
+        return tuple(by_id.values())
+
+    return CaseOrder(queue, by_id.__getitem__, Arrangement(**arrangement)), by_id
 
 
 @given(case_lists(), st.sampled_from([None, *COLUMNS]), st.booleans(), st.sampled_from(SCORES))
