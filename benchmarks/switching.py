@@ -84,9 +84,9 @@ def volumes(place: Path, shape: tuple[int, int, int]) -> ReviewFolder:
         labels = np.uint8(axes[0] ** 2 + axes[1] ** 2 + (axes[2] - i / 20) ** 2 < 0.25)
         image = 200 * labels.astype(np.int16) + rng.integers(0, 60, grid, dtype=np.int16)
         affine = np.diag([-0.8, 0.8, 1.5, 1.0])
-        for name, data in (("image", image), ("labels", labels)):
-            nib.save(nib.Nifti1Image(data, affine), place / f"{name}{i}.nii.gz")
-        cases.append(NewCase(f"case{i}", place / f"labels{i}.nii.gz", place / f"image{i}.nii.gz"))
+        for name, data in (("image.nii", image), ("labels.nii.gz", labels)):
+            nib.save(nib.Nifti1Image(data, affine), place / f"{i}{name}")
+        cases.append(NewCase(f"case{i}", place / f"{i}labels.nii.gz", place / f"{i}image.nii"))
     folder = ReviewFolder.create(place / "review", cases)
     for i in range(CASES):
         r = np.sqrt(axes[0] ** 2 + axes[1] ** 2 + (axes[2] - i / 20 - 0.05) ** 2)
