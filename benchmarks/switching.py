@@ -40,7 +40,7 @@ from napari_relabel.io.atomic import write_json
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.records import CaseRecord, NewCase
 
-CASES = 4
+CASES = 3
 
 
 class Took(NamedTuple):

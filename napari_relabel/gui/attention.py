@@ -66,13 +66,13 @@ class Attention(QObject):
         self._timer.setInterval(NOTE_MS)
         self._timer.timeout.connect(self.note)
         controller.session_changed.connect(self._start)
-        controller.leaving.connect(self._keep)
+        controller.leaving.connect(self.keep)
         controller.case_changed.connect(self._look)
 
     def note(self) -> None:
         """Note the time so far in the journal, and see which window is active."""
         self._look()
-        self._keep()
+        self.keep()
         self.noted.emit()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -100,7 +100,8 @@ class Attention(QObject):
             self._clock.start()
             self._timer.start()
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Note the time so far in the journal; needs no window any more."""
         session, seconds = self._controller.session, self._clock.take()
         if session is not None and seconds > 0:
             self._controller.attempt(partial(session.spend, seconds))

@@ -36,7 +36,7 @@ _FILTER_TITLES: dict[Filter, str] = {
 _WIDTHS = {
     "case": 200,
     "status": 96,
-    "score": 108,
+    "score": 130,
     "open": 56,
     "changed": 84,
     "ml": 64,
@@ -99,7 +99,7 @@ class CasesWindow(QDialog):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setShowGrid(False)
         self.table.setWordWrap(False)
-        self.table.setAlternatingRowColors(True)
+        self.table.setStyleSheet("QTableView::item { padding: 0 6px; }")
         self.table.setAccessibleName("Cases")
         self.table.installEventFilter(self)
         self.table.doubleClicked.connect(self._open)
@@ -153,6 +153,7 @@ class CasesWindow(QDialog):
         direction = Qt.SortOrder.DescendingOrder
         if not arrangement.descending:
             direction = Qt.SortOrder.AscendingOrder
+        self.table.setColumnHidden(COLUMNS.index("ml"), not self._listing.in_ml)
         column = arrangement.column
         self._header.setSortIndicator(-1 if column is None else COLUMNS.index(column), direction)
         total = 0 if order is None else len(order.all_ids)

@@ -159,6 +159,9 @@ class ReviewController(QObject):
     def release(self) -> None:
         """Let go of the session, but keep the layers for the next one."""
         self.leaving.emit()
+        self._let_go()
+
+    def _let_go(self) -> None:
         session, self.session = self.session, None
         self.ahead.forget()
         self._boxes.clear()
@@ -194,7 +197,8 @@ class ReviewController(QObject):
             self._closed = True
             self._background.close()
             self.ahead.close()
-            self.release()
+            # Qt may have destroyed this object: it must not signal any more.
+            self._let_go()
 
     def on_new_layers(self, callback: Callable[[LayerSet], None]) -> None:
         """Have `callback` called with every new set of layers."""

@@ -196,6 +196,7 @@ class ReviewDock(QScrollArea):
         closers, last = (
             self._closers,
             [
+                self.attention.keep,
                 self.estimating.close,
                 self.learning.close,
                 self.reporting.close,

@@ -69,6 +69,14 @@ class Listing(QObject):
         """How they are listed."""
         return Arrangement() if self.order is None else self.order.arrangement
 
+    @property
+    def in_ml(self) -> bool:
+        """Whether volumes are known: the cases are volumes with a size of voxels."""
+        session = self._session
+        if session is None or session.given.ndim != 3:
+            return False
+        return session.labels.geometry.voxel_mm is not None
+
     def row(self, case_id: str) -> int | None:
         """Place of a case in `ids`; None where it is not listed."""
         return self._rows.get(case_id)

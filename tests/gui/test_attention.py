@@ -40,7 +40,7 @@ def measured(
 ) -> Iterator[tuple[ReviewDock, Attention, Standing, list[Any]]]:
     dock, hands = open_dock(pictures), Standing()
     dock.attention.close()
-    dock.controller.leaving.disconnect(dock.attention._keep)
+    dock.controller.leaving.disconnect(dock.attention.keep)
     front: list[Any] = [window.window._qt_window]
     monkeypatch.setattr(attention.QApplication, "activeWindow", lambda: front[0])
     made = Attention(dock.controller, dock, (dock.cases,), CaseClock(hands))
@@ -48,8 +48,8 @@ def measured(
     made._start()
     yield dock, made, hands, front
     made.close()
-    dock.controller.leaving.disconnect(made._keep)
-    dock.controller.leaving.connect(dock.attention._keep)
+    dock.controller.leaving.disconnect(made.keep)
+    dock.controller.leaving.connect(dock.attention.keep)
 
 
 def seconds(dock: ReviewDock, case_id: str) -> float:
