@@ -81,6 +81,7 @@ class LayerSet:
         self._show_data(session, frame, display)
         self._show_style(session)
         for layer in self:
+            frame.place(layer)
             viewer.add_layer(layer)
         self.select()
 
@@ -110,19 +111,25 @@ class LayerSet:
         Every attribute that is set, and then the move, would have napari slice its layer anew,
         which costs more than all the rest: it is done once, with the move or at the end.
         """
-        before = self._viewer.dims.point
         with ExitStack() as stack:
             for layer in self:
                 stack.enter_context(layer._block_refresh())
+            grown = frame.view(display.corrected).shape != self.given.data.shape
             self._show_data(session, frame, display)
             self._show_style(session)
+            for layer in self:
+                frame.place(layer)
+                if grown:
+                    # Says that the extent is another one, as an update held back does not.
+                    layer.translate = layer.translate
+            before = self._viewer.dims.point
             yield
+        # A move has every layer sliced, held back or not.
         if self._viewer.dims.point == before:
             for layer in self:
                 layer.refresh()
 
     def _show_data(self, session: ReviewSession, frame: Frame, display: pixels.Display) -> None:
-        grown = frame.view(display.corrected).shape != self.given.data.shape
         self.frame = frame
         self._buffer = display.corrected
         self._flips = _flips(session, frame)
@@ -133,11 +140,6 @@ class LayerSet:
         self.given.editable = False
         self.corrected.data = frame.view(self._buffer)
         self.flips.data = self._flips
-        for layer in self:
-            frame.place(layer)
-            if grown:
-                # Says that the extent is another one, which an update that is held back does not.
-                layer.translate = layer.translate
 
     def _show_style(self, session: ReviewSession) -> None:
         n_classes, longest = session.labels.n_classes, max(session.given.shape)

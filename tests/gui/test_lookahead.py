@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
-from gui_cases import OpenDock, estimate_with_doubts, settle, squares
+from gui_cases import GATED, OpenDock, estimate_with_doubts, settle, squares
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 
@@ -15,6 +17,7 @@ from napari_relabel.gui.dock import ReviewDock
 from napari_relabel.gui.outlines import draw_outlines_fast
 from napari_relabel.review import ahead, cases
 from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.records import NewCase
 
 
 def wait_for(qtbot: QtBot, dock: ReviewDock, case_id: str | None) -> None:
@@ -118,6 +121,51 @@ def test_a_case_that_cannot_be_read_ahead_is_told_of_when_it_is_opened(
     dock.status.clear()
     dock.commands.next_case()
     assert "case1.npz" in dock.status.text()
+
+
+def test_volumes_of_other_shapes_and_sizes_of_voxels_are_drawn_as_they_are(
+    qtbot: QtBot, open_dock: OpenDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = [(24, 20, 30), (24, 20, 9), (40, 20, 30), (24, 20, 30), (24, 33, 12)]
+    new, estimates = [], []
+    for i, shape in enumerate(shapes):
+        labels = squares(shape)
+        image = np.random.default_rng(i).integers(0, 90, shape).astype(np.int16)
+        affine = np.diag([-1.0, 1.0, 2.0 + i % 2, 1.0])
+        for name, data in (("image", image), ("labels", labels)):
+            nib.save(nib.Nifti1Image(data, affine), tmp_path / f"{name}{i}.nii")
+        new.append(NewCase(f"v{i}", tmp_path / f"labels{i}.nii", tmp_path / f"image{i}.nii"))
+        estimates.append(estimate_with_doubts(labels, i))
+    folder = ReviewFolder.create(tmp_path / "review", new, options=GATED)
+    for case, estimate in zip(new, estimates, strict=True):
+        folder.set_estimate(case.id, estimate)
+    dock = open_dock(folder)
+    session, viewer = dock.controller.session, dock.controller.viewer
+    assert session is not None
+    for ready in (True, False):
+        for case_id in ("v1", "v2", "v3", "v4", "v0", "v3", "v0"):
+            if ready:
+                monkeypatch.setattr(dock.controller.ahead, "wanted", lambda i=case_id: i)
+                dock.controller.ahead.look_soon()
+                wait_for(qtbot, dock, case_id)
+            else:
+                monkeypatch.setattr(dock.controller.ahead, "wanted", lambda: None)
+                dock.controller.ahead.forget()
+            dock.commands.open_case(case_id)
+            settle(dock)
+            layers = dock.controller.layers
+            assert layers is not None
+            # The slice of the first proposal, of every layer, on its place in the world.
+            assert session.current is not None
+            at = viewer.dims.current_step[0]
+            assert at == layers.frame.voxel(session.current.anchor, session.given.shape)[0]
+            for layer in layers:
+                plane = np.asarray(layer.data[(at, slice(None), slice(None))])
+                np.testing.assert_array_equal(layer._slice.image.raw, plane, err_msg=layer.name)
+                high = (np.array(session.given.shape)[::-1] - 1) * layer.scale
+                np.testing.assert_allclose(layer.extent.world[1], high)
+            assert viewer.dims.range[0].stop == layers.given.extent.world[1][0]
+            assert viewer.scene.camera.zoom > 1
 
 
 @pytest.mark.parametrize("thickness", [1, 2, 3])
