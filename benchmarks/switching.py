@@ -150,7 +150,7 @@ def switch(place: Path, shape: tuple[int, int, int], switches: int) -> dict[str,
         times["made ready ahead"].append(timed(lambda: dock.commands.open_case(following(dock))))
         ahead.wanted = lambda: None
         rest()
-        times["layers made anew"].append(timed(lambda: layers_anew(dock)))
+        times["layers made anew"].append(layers_anew(dock))
         ahead.forget()
         rest()
         times["read when asked for"].append(timed(lambda: dock.commands.open_case(following(dock))))
@@ -173,19 +173,18 @@ def switch(place: Path, shape: tuple[int, int, int], switches: int) -> dict[str,
     return {"shape": shape, "switches": switches, "rows": rows, "ratio": ratio}
 
 
-def layers_anew(dock: ReviewDock) -> None:
+def layers_anew(dock: ReviewDock) -> Took:
     """What a switch would cost without keeping the layers, reading left out."""
-    controller = dock.controller
-    session, old = session_of(dock), controller.layers
+    controller, session, old = dock.controller, session_of(dock), dock.controller.layers
     assert old is not None
-    display = old_display(dock)
-    old.close()
-    controller.layers = LayerSet(controller.viewer, session, controller.frames(session), display)
+    display = display_of(session.image, session.given, session.corrected)
 
+    def work() -> None:
+        old.close()
+        frame = controller.frames(session)
+        controller.layers = LayerSet(controller.viewer, session, frame, display)
 
-def old_display(dock: ReviewDock) -> Any:
-    session = session_of(dock)
-    return display_of(session.image, session.given, session.corrected)
+    return timed(work)
 
 
 def memory(place: Path, shape: tuple[int, int, int], switches: int) -> dict[str, Any]:
