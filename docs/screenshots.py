@@ -30,6 +30,7 @@ from napari_relabel.gui.dock import ReviewDock, open_review
 from napari_relabel.gui.train_dock import TrainDock
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.models.api import bundled_models
+from napari_relabel.review.arranging import Arrangement
 
 T = TypeVar("T")
 IMAGES = Path(__file__).resolve().parent / "images"
@@ -43,6 +44,7 @@ def main(names: list[str]) -> None:
         "review": review_skin,
         "review-ct": review_ct,
         "learn": learn,
+        "cases": cases,
         "train": train,
     }
     shutil.rmtree(PLACE, ignore_errors=True)
@@ -82,28 +84,52 @@ def review_ct(viewer: Viewer) -> None:
 
 def learn(viewer: Viewer) -> QWidget | None:
     """The question after eight triangles were corrected by hand and approved."""
-    data, review = PLACE / "lesions", PLACE / "lesions-review"
-    cases = {f"lesion-{seed}": dermoscopy_case(seed) for seed in range(20, 34)}
-    for name, case in cases.items():
-        for folder, pixels in (("images", case.image), ("masks", case.noisy * np.uint8(255))):
-            (data / folder).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(data / folder / f"{name}.png")
-    model = bundled_models()["dermoscopy"]
-    finish(estimate_dataset(open_dataset(data), review, models=[model]))
-    dock = open_review(viewer, review, reviewer="anna")
-    session = dock.controller.session
-    for name in list(cases)[:8]:
-        session.open_case(name)
-        everything = tuple(slice(0, n) for n in cases[name].truth.shape)
-        session.edit(cases[name].truth > 0, 1, everything)
-        session.approve()
-        settle(dock)
-    session.open_case("lesion-28")
+    dock = review_lesions(viewer, "learn", approved=8)
+    dock.controller.session.open_case("lesion-28")
     settle(dock)
     dock.rule.learn.click()
     wait(lambda: dock.rule.question is not None)
     pause(1)
     return dock.rule.question
+
+
+def cases(viewer: Viewer) -> QWidget | None:
+    """The list after some cases were approved, begun and flagged."""
+    dock = review_lesions(viewer, "cases", approved=4)
+    for name, seconds in (("lesion-25", 95), ("lesion-29", 41)):
+        dock.commands.open_case(name)
+        settle(dock)
+        dock.commands.accept()
+        dock.controller.session.spend(seconds)
+    dock.commands.flag()
+    settle(dock)
+    dock.commands.list_cases()
+    dock.cases.resize(720, 460)
+    dock.listing.arrange(Arrangement("score", descending=True))
+    pause(1)
+    return dock.cases
+
+
+def review_lesions(viewer: Viewer, name: str, approved: int) -> ReviewDock:
+    """Pictures with triangles for masks, of which some were corrected by hand and approved."""
+    data, review = PLACE / "lesions", PLACE / f"lesions-{name}"
+    lesions = {f"lesion-{seed}": dermoscopy_case(seed) for seed in range(20, 34)}
+    for lesion, case in lesions.items():
+        for folder, pixels in (("images", case.image), ("masks", case.noisy * np.uint8(255))):
+            (data / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(data / folder / f"{lesion}.png")
+    model = bundled_models()["dermoscopy"]
+    finish(estimate_dataset(open_dataset(data), review, models=[model]))
+    dock = open_review(viewer, review, reviewer="anna")
+    session = dock.controller.session
+    for number, lesion in enumerate(list(lesions)[:approved]):
+        session.open_case(lesion)
+        everything = tuple(slice(0, n) for n in lesions[lesion].truth.shape)
+        session.edit(lesions[lesion].truth > 0, 1, everything)
+        session.approve()
+        session.spend(60 + 17 * number)
+        settle(dock)
+    return dock
 
 
 def train(viewer: Viewer) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_relabel.core.estimate import Method
+from napari_relabel.core.estimate import Estimate, Method
 from napari_relabel.core.progress import Progress, relay
 from napari_relabel.io.dataset import CasePaths, Dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.maps import common_maximum, given_estimate, read_map
-from napari_relabel.io.volume import read_image, read_labels
+from napari_relabel.io.volume import ImageVolume, read_image, read_labels
 from napari_relabel.review.folder import ReviewFolder, is_review
 from napari_relabel.review.records import NewCase
 
@@ -88,11 +88,11 @@ def estimate_dataset(
     if not dataset.cases:
         raise InputError(f"{dataset.root} has no case with an image and labels")
     folder = _folder(dataset, review)
-    load = (
-        _Given(dataset, folder)
-        if method == "given"
-        else _Model(models, method, n_samples, seed, precision)
-    )
+    load: _Given | _Model
+    if method == "given":
+        load = _Given(dataset, folder)
+    else:
+        load = _Model(ModelEstimates(models, method, n_samples, seed, precision))
     estimated: list[str] = []
     skipped: list[str] = []
     failed: dict[str, str] = {}
@@ -141,7 +141,38 @@ class _Given:
 
 
 class _Model:
-    """Estimates from a model."""
+    """Estimates from a model, of the files of a data set."""
+
+    def __init__(self, model: ModelEstimates) -> None:
+        self._model = model
+
+    def steps(self, case: CasePaths, folder: ReviewFolder) -> Generator[str, None, None]:
+        folder.set_estimate(
+            case.id, (yield from self._model.steps(read_image(case.image), case.id))
+        )
+
+
+class ModelEstimates:
+    """Estimates from a model that is loaded once.
+
+    Parameters
+    ----------
+    models : sequence of Path or str
+        RUN folders, model files or names of bundled models; several for an ensemble.
+    method : {"mcdo", "ensemble", "tta"}
+        Sampler.
+    n_samples : int
+        Stochastic predictions per case.
+    seed : int
+        Of the sampler.
+    precision : {"float32", "auto"}
+        See `napari_relabel.models.options.EstimateOptions`.
+
+    Raises
+    ------
+    InputError
+        If a model is unusable.
+    """
 
     def __init__(
         self,
@@ -149,7 +180,7 @@ class _Model:
         method: SamplingMethod,
         n_samples: int,
         seed: int,
-        precision: Precision,
+        precision: Precision = "float32",
     ) -> None:
         from napari_relabel.models.loading import load_models
 
@@ -159,10 +190,10 @@ class _Model:
         self._seed = seed
         self._precision = precision
 
-    def steps(self, case: CasePaths, folder: ReviewFolder) -> Generator[str, None, None]:
+    def steps(self, image: ImageVolume, case_id: str) -> Generator[str, None, Estimate]:
+        """Estimate one image; yields how far that is, and returns the estimate."""
         from napari_relabel.models.api import iter_estimate
 
-        image = read_image(case.image)
         steps = iter_estimate(
             image.data,
             self._models if len(self._models) > 1 else self._models[0],
@@ -171,11 +202,10 @@ class _Model:
             channel_axis=image.channel_axis,
             seed=self._seed,
             voxel_mm=image.geometry.voxel_mm,
-            case_id=case.id,
+            case_id=case_id,
             precision=self._precision,
         )
-        estimate = yield from relay(steps, lambda step: f"{step.done}/{step.total}")
-        folder.set_estimate(case.id, estimate)
+        return (yield from relay(steps, lambda step: f"{step.done}/{step.total}"))
 
 
 def _folder(dataset: Dataset, review: Path) -> ReviewFolder:

@@ -140,6 +140,34 @@ def review_actions(
         Action("previous_case", "Previous case", "Open the case before", ",", c.previous_case),
         Action("next_case", "Next case", "Open the next case", ".", c.next_case),
         Action(
+            "previous_undecided",
+            "Previous undecided case",
+            "Open the case before that is not approved",
+            "Alt-,",
+            c.previous_undecided,
+        ),
+        Action(
+            "next_undecided",
+            "Next undecided case",
+            "Open the next case that is not approved",
+            "Alt-.",
+            c.next_undecided,
+        ),
+        Action(
+            "list_cases",
+            "List of cases…",
+            "All cases in a table: sort, filter and search; the keys for cases follow it",
+            "Control-Shift-L",
+            c.list_cases,
+        ),
+        Action(
+            "flag",
+            "Flag",
+            "Put the case aside to be looked at again, or take that back",
+            "Control-Shift-F",
+            c.flag,
+        ),
+        Action(
             "lower", "More", "Lower delta, more is proposed", "Shift-W", lambda: c.nudge_delta(-1)
         ),
         Action(

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QVBoxLayout, QWidget
 
 from napari_relabel.gui.actions import Action
+from napari_relabel.gui.cases_model import FLAG, SCORE_TITLES, STATUS, CasesModel
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
-from napari_relabel.gui.order import ORDERS, TITLES, Order
-from napari_relabel.gui.parts import SPACING, ElidedLabel, QuietComboBox, button, menu_button, row
+from napari_relabel.gui.listing import Listing
+from napari_relabel.gui.parts import (
+    SPACING,
+    ElidedLabel,
+    QuietComboBox,
+    action_button,
+    button,
+    menu_button,
+    row,
+)
 from napari_relabel.gui.qt import QAction, Signal
-from napari_relabel.review.queue import CaseStatus
+from napari_relabel.review.arranging import SCORES, Arrangement
 
-_MARK = {"new": "○", "open": "◐", "approved": "●"}
+_ORDERS = {Arrangement(): "As in the folder"} | {
+    Arrangement("score", True, score): f"{SCORE_TITLES[score]}, highest first" for score in SCORES
+}
 
 
 class CasePanel(QWidget):
@@ -27,8 +39,10 @@ class CasePanel(QWidget):
         Whose session.
     commands : ReviewCommands
         What the buttons do.
-    previous, following : Action
-        Actions of the arrow buttons.
+    listing : Listing
+        The order of the cases.
+    actions : mapping of str to Action
+        What has a key, by name.
 
     Attributes
     ----------
@@ -49,23 +63,30 @@ class CasePanel(QWidget):
         self,
         controller: ReviewController,
         commands: ReviewCommands,
-        previous: Action,
-        following: Action,
+        listing: Listing,
+        actions: Mapping[str, Action],
     ) -> None:
         super().__init__()
         self._controller = controller
-        self._commands = commands
+        self._listing = listing
+        previous, following = actions["previous_case"], actions["next_case"]
         self.cases = QuietComboBox()
+        self.cases.setModel(CasesModel(listing, self.cases))
         self.cases.setMaxVisibleItems(24)
         self.cases.setToolTip(
-            f"All cases: ○ new, ◐ begun, ● approved\nKeys: {previous.key_text} and "
-            f"{following.key_text}"
+            f"The listed cases: ○ new, ◐ begun, ● approved\nKeys: {previous.key_text} and "
+            f"{following.key_text}; {actions['next_undecided'].key_text} to the next undecided one"
         )
         self.back, self.forth = button("<", previous.tooltip), button(">", following.tooltip)
         for arrow, action in ((self.back, previous), (self.forth, following)):
             arrow.setFixedWidth(28)
             arrow.clicked.connect(lambda _=False, run=action.run: run())
         self.position = QLabel()
+        self.list = action_button(actions["list_cases"])
+        self.flag = button(FLAG, actions["flag"].tooltip)
+        self.flag.setCheckable(True)
+        self.flag.setFixedWidth(36)
+        self.flag.clicked.connect(lambda: actions["flag"].run())
         self.progress = QLabel()
         self.progress.setToolTip("Cases of this review by what is left to do")
         self.place = ElidedLabel()
@@ -74,11 +95,11 @@ class CasePanel(QWidget):
         entries.addAction("Save session as…", self._choose_place)
         entries.addAction("Write report…", self._choose_report)
         entries.addSeparator()
-        self._orders: dict[Order, QAction] = {}
-        for order in ORDERS:
-            entry = QAction(TITLES[order], self)
+        self._orders: dict[Arrangement, QAction] = {}
+        for order, title in _ORDERS.items():
+            entry = QAction(title, self)
             entry.setCheckable(True)
-            entry.triggered.connect(lambda _=False, o=order: commands.set_order(o))
+            entry.triggered.connect(lambda _=False, o=order: self._arrange(o))
             entries.addAction(entry)
             self._orders[order] = entry
         entries.addSeparator()
@@ -90,40 +111,50 @@ class CasePanel(QWidget):
         layout.addLayout(
             row(self.back, self.cases, self.forth, self.position, stretch=(0, 1, 0, 0))
         )
+        layout.addLayout(row(self.list, self.flag, stretch=(1, 0)))
         layout.addLayout(row(self.progress, self.place, self.menu, stretch=(0, 1, 0)))
         self.cases.activated.connect(lambda i: commands.open_case(str(self.cases.itemData(i))))
         controller.case_changed.connect(self.update_cases)
-        controller.refreshed.connect(self.update_status)
+        listing.rearranged.connect(self.update_cases)
+        listing.updated.connect(self._update_case)
 
     def update_cases(self) -> None:
-        """Show all cases, and which of them is open."""
-        session = self._controller.session
-        if session is None:
+        """Show the listed cases, and which of them is open."""
+        session, listing = self._controller.session, self._listing
+        at = listing.row(listing.current)
+        if session is None or listing.order is None or at is None:
             return
-        status = {case.case_id: case.status for case in session.queue}
-        ids = self._commands.case_ids()
-        self.cases.clear()
-        for case_id in ids:
-            self.cases.addItem(f"{_MARK[status[case_id]]} {case_id}", case_id)
-        at = ids.index(session.case_id)
         self.cases.setCurrentIndex(at)
+        total, shown = len(listing.order.all_ids), len(listing.ids)
         self.back.setEnabled(at > 0)
-        self.forth.setEnabled(at + 1 < len(ids))
-        self.position.setText(f"{at + 1} / {len(ids)}")
+        self.forth.setEnabled(at + 1 < shown)
+        self.position.setText(f"{at + 1} / {shown}" + ("" if shown == total else f" of {total}"))
         self.place.setText(str(session.folder.path))
         self.place.setToolTip(f"This review is kept in\n{session.folder.path}")
+        now = replace(listing.arrangement, show="all", search="")
+        if now.column is None:
+            now = Arrangement()
         for order, entry in self._orders.items():
-            entry.setChecked(order == self._commands.order)
+            entry.setChecked(order == now)
+        self.update_status()
 
     def update_status(self) -> None:
         """Show how far the open case and the review are."""
-        session = self._controller.session
-        if session is None:
+        order = self._listing.order
+        if order is None:
             return
-        queue = session.queue
-        status = next(case.status for case in queue if case.case_id == session.case_id)
-        self.cases.setItemText(self.cases.currentIndex(), f"{_MARK[status]} {session.case_id}")
-        self.progress.setText(_progress(queue))
+        self.flag.setChecked(order.case(self._listing.current).flagged)
+        count, flagged = order.counts, order.flagged
+        parts = [f"{n} {STATUS[name]}" for name in STATUS if (n := count[name])]
+        self.progress.setText(", ".join([*parts, *([f"{flagged} {FLAG}"] if flagged else [])]))
+
+    def _update_case(self, case_id: str) -> None:
+        if case_id == self._listing.current:
+            self.update_status()
+
+    def _arrange(self, order: Arrangement) -> None:
+        now = self._listing.arrangement
+        self._listing.arrange(replace(order, show=now.show, search=now.search))
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Open review folder")
@@ -141,9 +172,3 @@ class CasePanel(QWidget):
         path = QFileDialog.getExistingDirectory(self, "Folder for the report")
         if path:
             self.report_wanted.emit(Path(path))
-
-
-def _progress(queue: Sequence[CaseStatus]) -> str:
-    count = {name: sum(case.status == name for case in queue) for name in _MARK}
-    parts = [f"{count['new']} new", f"{count['open']} begun", f"{count['approved']} approved"]
-    return ", ".join(part for part in parts if not part.startswith("0 "))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from napari_relabel.core.rules import RuleOptions
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.frame import Box
 from napari_relabel.gui.layers import VIEWS, View
-from napari_relabel.gui.order import Order, ordered
+from napari_relabel.gui.listing import Listing
 from napari_relabel.review.experience import FEWEST
 from napari_relabel.review.session import ReviewSession
 
@@ -23,9 +23,6 @@ NUDGE = 0.01
 #: Share that is to be right of what is accepted as the surest.
 PRECISION = 0.95
 
-#: Key under which the order of the cases is remembered with the view.
-_ORDER = "order"
-
 
 class ReviewCommands:
     """Commands on the session that a controller has open; without one they do nothing.
@@ -34,10 +31,16 @@ class ReviewCommands:
     ----------
     controller : ReviewController
         Whose session.
+    listing : Listing
+        The order of its cases.
     """
 
-    def __init__(self, controller: ReviewController) -> None:
+    def __init__(self, controller: ReviewController, listing: Listing) -> None:
         self._controller = controller
+        self._listing = listing
+        self._forwards, self._undecided = True, False
+        controller.ahead.wanted = self._wanted_next
+        listing.rearranged.connect(controller.ahead.look_soon)
         self._blinking: View | None = None
 
     @property
@@ -136,33 +139,40 @@ class ReviewCommands:
 
     # -- cases ----------------------------------------------------------------------------------
 
-    @property
-    def order(self) -> Order:
-        """In which order cases are gone through."""
-        order: Order = self._controller.memory.get(_ORDER, "folder")
-        return order
-
-    def set_order(self, order: Order) -> None:
-        """Go through the cases in another order."""
-        self._controller.remember(_ORDER, order)
-        self._controller.case_changed.emit()
-
-    def case_ids(self) -> tuple[str, ...]:
-        """All cases in that order."""
-        return () if self.session is None else ordered(self.session.queue, self.order)
-
     def next_case(self) -> None:
-        """Open the next case."""
+        """Open the next case of the list."""
         self._step(+1, "This is the last case.")
 
     def previous_case(self) -> None:
-        """Open the case before."""
+        """Open the case before it in the list."""
         self._step(-1, "This is the first case.")
+
+    def next_undecided(self) -> None:
+        """Open the next case of the list that is not approved."""
+        self._step(+1, "All later cases of the list are approved.", undecided=True)
+
+    def previous_undecided(self) -> None:
+        """Open the case before it in the list that is not approved."""
+        self._step(-1, "All earlier cases of the list are approved.", undecided=True)
+
+    def list_cases(self) -> None:
+        """Show the list of cases."""
+        if self.session is not None:
+            self._controller.list_wanted.emit()
+
+    def flag(self) -> None:
+        """Put the case aside to be looked at again, or take that back."""
+
+        def toggle(session: ReviewSession) -> None:
+            session.flag(not session.is_flagged)
+            done = "is flagged" if session.is_flagged else "is not flagged any more"
+            self._controller.tell(f"{session.case_id} {done}.")
+
+        self._try(toggle)
 
     def open_case(self, case_id: str) -> None:
         """Open a case."""
-        if self.session is not None and case_id != self.session.case_id:
-            self._try(lambda s: s.open_case(case_id), slow=True)
+        self._controller.open_case(case_id)
 
     # -- rule -----------------------------------------------------------------------------------
 
@@ -247,15 +257,25 @@ class ReviewCommands:
 
         self._move(counted)
 
-    def _step(self, step: int, at_the_end: str) -> None:
-        if self.session is None:
+    def _step(self, step: Literal[-1, 1], at_the_end: str, *, undecided: bool = False) -> None:
+        session, order = self.session, self._listing.order
+        if session is None or order is None:
             return
-        ids = self.case_ids()
-        at = ids.index(self.session.case_id) + step
-        if 0 <= at < len(ids):
-            self.open_case(ids[at])
-        else:
+        self._forwards, self._undecided = step > 0, undecided
+        found = order.step(session.case_id, step, undecided=undecided)
+        if found is None:
             self._controller.tell(at_the_end)
+        else:
+            self._controller.open_case(found)
+
+    def _wanted_next(self) -> str | None:
+        """The case to make ready: the next one the way the reviewer goes, else one still to do."""
+        session, order = self.session, self._listing.order
+        if session is None or order is None:
+            return None
+        step: Literal[-1, 1] = +1 if self._forwards else -1
+        found = order.step(session.case_id, step, undecided=self._undecided)
+        return order.undecided_after(session.case_id) if found is None else found
 
     def _else(self, done: bool, message: str) -> None:
         if not done:

@@ -14,7 +14,9 @@ from qtpy.QtWidgets import QApplication
 from napari_relabel.core.regions import Region
 from napari_relabel.gui.frame import Box, Frame, frame_of_case
 from napari_relabel.gui.layers import LayerSet
+from napari_relabel.gui.lookahead import Made, NextCase
 from napari_relabel.gui.navigation import frame_box, restore_view, view_state
+from napari_relabel.gui.pixels import display_of
 from napari_relabel.gui.qt import Signal
 from napari_relabel.gui.workers import Background
 from napari_relabel.review.folder import ReviewFolder
@@ -46,12 +48,18 @@ class ReviewController(QObject):
         Another session, or none.
     case_changed : Signal()
         Another case is on the canvas.
+    list_wanted : Signal()
+        The reviewer wants to see the list of cases.
     refreshed : Signal(object)
         The canvas shows this `Snapshot` now.
+    leaving : Signal()
+        The open case is about to be left.
     view_changed : Signal()
         Other labels are visible.
     frames : callable
         Placement of a case, from the session.
+    ahead : NextCase
+        Makes the next case ready.
     memory : dict
         What else to remember with the view, as JSON values.
     told : Signal(str, bool)
@@ -60,7 +68,9 @@ class ReviewController(QObject):
 
     session_changed = Signal()
     case_changed = Signal()
+    list_wanted = Signal()
     refreshed = Signal(object)
+    leaving = Signal()
     view_changed = Signal()
     told = Signal(str, bool)
 
@@ -74,8 +84,12 @@ class ReviewController(QObject):
         self.frames: Callable[[ReviewSession], Frame] = frame_of_case
         self._boxes: list[Box] = []
         self._shown: object = None
+        self._swapped: object = None
         self._follow = False
         self._closed = False
+        self.ahead = NextCase(lambda: self.session)
+        self._made: Made | None = None
+        self.refreshed.connect(self.ahead.look_soon)
         self._background = Background(self)
         self._background.finished.connect(self._adopt_regions)
         self._background.failed.connect(lambda error: self.tell(str(error), wrong=True))
@@ -121,6 +135,17 @@ class ReviewController(QObject):
         self.session_changed.emit()
         self._on_case(session.case_id)
 
+    def open_case(self, case_id: str) -> None:
+        """Open another case of the session: at once where it is ready, else it is read now."""
+        session = self.session
+        if session is None or case_id == session.case_id:
+            return
+        self._made = made = self.ahead.take(case_id)
+        prepared = None if made is None else made.prepared
+        self.leaving.emit()
+        self.attempt(partial(session.open_case, case_id, prepared), slow=made is None)
+        self._made = None
+
     def close_session(self) -> None:
         """Let go of the session and take its layers off the viewer."""
         self.release()
@@ -133,7 +158,12 @@ class ReviewController(QObject):
 
     def release(self) -> None:
         """Let go of the session, but keep the layers for the next one."""
+        self.leaving.emit()
+        self._let_go()
+
+    def _let_go(self) -> None:
         session, self.session = self.session, None
+        self.ahead.forget()
         self._boxes.clear()
         if session is not None:
             for signal, _ in self._listeners(session):
@@ -158,6 +188,7 @@ class ReviewController(QObject):
         self.viewer.scene.camera.events.disconnect(self._moved)
         self.viewer.dims.events.point.disconnect(self._moved)
         self._background.close()
+        self.ahead.close()
         self.close_session()
 
     def abandon(self) -> None:
@@ -165,7 +196,9 @@ class ReviewController(QObject):
         if not self._closed:
             self._closed = True
             self._background.close()
-            self.release()
+            self.ahead.close()
+            # Qt may have destroyed this object: it must not signal any more.
+            self._let_go()
 
     def on_new_layers(self, callback: Callable[[LayerSet], None]) -> None:
         """Have `callback` called with every new set of layers."""
@@ -216,26 +249,43 @@ class ReviewController(QObject):
     def _on_case(self, case_id: str) -> None:
         session = self.session
         assert session is not None
-        frame = self.frames(session)
-        if self.layers is not None and not self.layers.fits(session):
+        frame, made = self.frames(session), self._made
+        if made is not None and session.shows(made.prepared):
+            display = made.display
+        else:
+            display = display_of(session.image, session.given, session.corrected)
+        if self.layers is not None and not self.layers.fits(display):
             self.layers.close()
             self.layers = None
         if self.layers is None:
-            self.layers = LayerSet(self.viewer, session, frame)
+            self.layers = LayerSet(self.viewer, session, frame, display)
             for callback in self._new_layers:
                 callback(self.layers)
+            self._look_at_case()
         else:
             self.layers.restore()
-            self.layers.show_case(session, frame)
+            with self.layers.show_case(session, frame, display):
+                self._look_at_case()
         self._boxes.clear()
         self._shown = self._estimate_key()
-        if session.view.get("case") != case_id or not restore_view(self.viewer, session.view):
-            self.viewer.reset_view(layers=[self.layers.given])
-            self._follow = True
+        self._swapped = (session.snapshot, session.current)
         self.case_changed.emit()
         if session.estimate is not None and session.estimate.note:
             self.tell(session.estimate.note)
         self._refresh_timer.start()
+
+    def _look_at_case(self) -> None:
+        session, layers = self.session, self.layers
+        assert session is not None
+        assert layers is not None
+        at_case = session.view.get("case") == session.case_id
+        if at_case and restore_view(self.viewer, session.view):
+            return
+        self.viewer.reset_view(layers=[layers.given])
+        if session.current is None:
+            self._follow = True  # as soon as it is known
+        else:
+            self._go_to(session.current)
 
     def _refresh(self) -> None:
         session, layers = self.session, self.layers
@@ -248,8 +298,9 @@ class ReviewController(QObject):
         if self._shown != self._estimate_key():
             self._shown = self._estimate_key()
             layers.show_estimate(session)
-        else:
+        elif self._swapped != (snapshot, session.current):
             layers.show_flips(session)
+        self._swapped = None
         if self._follow and session.current is not None:
             self._follow = False
             self._go_to(session.current)

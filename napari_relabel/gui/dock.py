@@ -22,8 +22,10 @@ from qtpy.QtWidgets import (
 
 from napari_relabel.gui import settings
 from napari_relabel.gui.actions import review_actions
+from napari_relabel.gui.attention import Attention
 from napari_relabel.gui.canvas_input import CanvasInput
 from napari_relabel.gui.case_panel import CasePanel
+from napari_relabel.gui.cases_window import CasesWindow
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.decision_panel import DecisionPanel
@@ -31,6 +33,7 @@ from napari_relabel.gui.estimate_panel import EstimatePanel
 from napari_relabel.gui.estimating import Estimating, describe
 from napari_relabel.gui.keys import KeyBinder, with_keys
 from napari_relabel.gui.learning import Learning
+from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.open_layers import review_of_layers
 from napari_relabel.gui.reporting import Reporting
 from napari_relabel.gui.rule_panel import RulePanel
@@ -59,8 +62,9 @@ class ReviewDock(QScrollArea):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.controller = ReviewController(napari_viewer)
-        self.commands = ReviewCommands(self.controller)
-        self.saving = Saving(self.controller, self.commands)
+        self.listing = Listing(self.controller)
+        self.commands = ReviewCommands(self.controller, self.listing)
+        self.saving = Saving(self.controller, self.listing)
         self.learning = Learning(self.controller)
         self.reporting = Reporting(self.controller)
         table = review_actions(self.commands, self.saving.save, self.learning.toggle)
@@ -70,9 +74,8 @@ class ReviewDock(QScrollArea):
         self.controller.on_new_layers(self._keys.bind_layers)
         self._input = CanvasInput(self.controller)
         self.start = StartPanel()
-        self.case = CasePanel(
-            self.controller, self.commands, actions["previous_case"], actions["next_case"]
-        )
+        self.case = CasePanel(self.controller, self.commands, self.listing, actions)
+        self.cases = CasesWindow(self.listing, self)
         self.estimate = EstimatePanel()
         self.rule = RulePanel(self.controller, self.commands, self.learning, actions)
         self.decisions = DecisionPanel(self.controller, self.commands, actions)
@@ -83,14 +86,18 @@ class ReviewDock(QScrollArea):
         self._fade.setSingleShot(True)
         self._fade.setInterval(FADE_MS)
         self._fade.timeout.connect(self.status.clear)
-        self.estimating = Estimating(self.controller)
+        self.estimating = Estimating(self.controller, self.listing)
+        self.attention = Attention(self.controller, self, (self.cases,))
         self._closers: list[Callable[[], None]] = [
+            self.cases.hide,
+            self.attention.close,
             self._keys.close,
             self._input.close,
             self.rule.close_panel,
             self.estimating.close,
             self.learning.close,
             self.reporting.close,
+            self.listing.close,
             self.controller.close,
         ]
         self._build()
@@ -159,6 +166,9 @@ class ReviewDock(QScrollArea):
     def _connect(self) -> None:
         controller = self.controller
         controller.session_changed.connect(self._show_session)
+        controller.list_wanted.connect(self.cases.open_here)
+        self.cases.chosen.connect(self.commands.open_case)
+        self.attention.noted.connect(self.listing.follow_work)
         controller.told.connect(self._tell)
         self.start.folder_wanted.connect(self.open_folder)
         self.start.layers_wanted.connect(self.open_layers)
@@ -167,6 +177,7 @@ class ReviewDock(QScrollArea):
         self.case.report_wanted.connect(self.reporting.write)
         self.case.close_wanted.connect(controller.close_session)
         self.estimate.estimate_wanted.connect(self.estimating.start)
+        self.estimate.all_wanted.connect(self.estimating.start_all)
         self.estimate.cancel_wanted.connect(self.estimating.cancel)
         self.estimate.map_wanted.connect(self.estimating.use_map)
         self.estimate.layer_wanted.connect(self._choose_layer)
@@ -185,9 +196,11 @@ class ReviewDock(QScrollArea):
         closers, last = (
             self._closers,
             [
+                self.attention.keep,
                 self.estimating.close,
                 self.learning.close,
                 self.reporting.close,
+                self.listing.close,
                 controller.abandon,
             ],
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -59,6 +60,8 @@ class EstimatePanel(QWidget):
     ----------
     estimate_wanted : Signal(object, str, int)
         Model file, method, number of samples.
+    all_wanted : Signal(object, str, int)
+        The same, for all cases that have no estimate.
     cancel_wanted : Signal()
         Stop.
     map_wanted : Signal(object, str)
@@ -68,6 +71,7 @@ class EstimatePanel(QWidget):
     """
 
     estimate_wanted = Signal(object, str, int)
+    all_wanted = Signal(object, str, int)
     cancel_wanted = Signal()
     map_wanted = Signal(object, str)
     layer_wanted = Signal()
@@ -90,6 +94,11 @@ class EstimatePanel(QWidget):
         self.samples.setFixedWidth(84)
         self.samples.setToolTip("N, the number of samples: more are slower and less noisy")
         self.run = button("Estimate", "Run the model on this case")
+        self.everything = button(
+            "All cases",
+            "Run the model in the background on all cases without an estimate,\n"
+            "on those first that you come to next",
+        )
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.stop = button("Cancel", "Stop after the sample that is being computed")
@@ -109,17 +118,19 @@ class EstimatePanel(QWidget):
         layout.setSpacing(SPACING - 2)
         layout.addLayout(row(QLabel("Model"), self.model, stretch=(0, 1)))
         layout.addLayout(row(self.method, QLabel("N"), self.samples, stretch=(1, 0, 0)))
-        layout.addLayout(row(self.run, self.maps, stretch=(1, 0)))
+        layout.addLayout(row(self.run, self.everything, self.maps, stretch=(1, 0, 0)))
         layout.addLayout(row(self.bar, self.stop, stretch=(1, 0)))
         layout.addWidget(self.source)
         layout.addWidget(self.install)
         self.model.activated.connect(self._choose_model)
         self.method.activated.connect(self._show_samples)
-        self.run.clicked.connect(self._start)
+        self.run.clicked.connect(lambda: self._start(self.estimate_wanted))
+        self.everything.clicked.connect(lambda: self._start(self.all_wanted))
         self.stop.clicked.connect(self.cancel_wanted)
         self.set_running(False)
         runnable = can_estimate()
-        self.run.setEnabled(runnable)
+        for runs in (self.run, self.everything):
+            runs.setEnabled(runnable)
         self.install.setVisible(not runnable)
         if not runnable:
             self.run.setToolTip(f"Models need PyTorch and MONAI: {INSTALL}")
@@ -128,7 +139,7 @@ class EstimatePanel(QWidget):
         """Show the progress bar instead of the buttons, or the other way round."""
         for shown in (self.bar, self.stop):
             shown.setVisible(running)
-        for hidden in (self.run, self.maps):
+        for hidden in (self.run, self.everything, self.maps):
             hidden.setVisible(not running)
         for blocked in (self.model, self.method, self.samples):
             blocked.setEnabled(not running)
@@ -161,12 +172,12 @@ class EstimatePanel(QWidget):
         if wanted in paths and self.model.currentData() in self._bundled.values():
             self.model.setCurrentIndex(paths.index(wanted))
 
-    def _start(self) -> None:
+    def _start(self, wanted: Any) -> None:
         if self.model.currentData() in (_FILE, _RUN):
             self._choose_model(self.model.currentIndex())
         path = self.model.currentData()
         if path not in (_FILE, _RUN):
-            self.estimate_wanted.emit(path, self.method.currentData(), self.samples.value())
+            wanted.emit(path, self.method.currentData(), self.samples.value())
 
     def _show_samples(self) -> None:
         self.samples.setEnabled(self.method.currentData() != "ensemble")

@@ -12,9 +12,12 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
+from napari_relabel.batch.background import Agenda, CaseDone, estimate_review
+from napari_relabel.batch.estimates import BatchResult
 from napari_relabel.core.estimate import Estimate, Method
 from napari_relabel.core.progress import Step
 from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.qt import Signal
 from napari_relabel.gui.workers import Task
 from napari_relabel.io.errors import InputError
@@ -22,6 +25,8 @@ from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.maps import Holds, MapVolume, given_estimate, read_map
 from napari_relabel.io.volume import ImageVolume
 from napari_relabel.models.options import SamplingMethod
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.session import ReviewSession
 
 _TITLES: dict[Method, str] = {
     "mcdo": "Monte Carlo dropout",
@@ -32,7 +37,14 @@ _TITLES: dict[Method, str] = {
 
 
 class Estimating(QObject):
-    """Gives the open case an estimate without holding up the viewer.
+    """Gives the open case, or all that have none, an estimate without holding up the viewer.
+
+    Parameters
+    ----------
+    controller : ReviewController
+        Whose session.
+    listing : Listing
+        In which order its cases are needed, and who is told of them.
 
     Attributes
     ----------
@@ -45,13 +57,19 @@ class Estimating(QObject):
     running_changed = Signal(bool)
     progressed = Signal(int, int, str)
 
-    def __init__(self, controller: ReviewController) -> None:
+    def __init__(self, controller: ReviewController, listing: Listing) -> None:
         super().__init__()
         self._controller = controller
+        self._listing = listing
+        self._session: ReviewSession | None = None
         self._case = ""
+        self._agenda: Agenda | None = None
         self._task = Task(self)
-        self._task.progressed.connect(lambda s: self.progressed.emit(s.done, s.total, s.message))
+        self._task.progressed.connect(self._show_progress)
         self._task.returned.connect(self._keep)
+        controller.session_changed.connect(self._task.cancel)
+        controller.case_changed.connect(self._look_at_agenda)
+        listing.rearranged.connect(self._look_at_agenda)
         self._task.failed.connect(lambda error: controller.tell(str(error), wrong=True))
         self._task.stopped.connect(lambda: self.running_changed.emit(False))
 
@@ -68,9 +86,24 @@ class Estimating(QObject):
         if session.image is None:
             self._controller.tell("This case has no image for the model to look at.", wrong=True)
             return
-        self._case = session.case_id
+        self._session, self._case, self._agenda = session, session.case_id, None
         self._task.start(
             partial(_estimate, session.image, session.case_id, model, method, n_samples)
+        )
+        self.running_changed.emit(True)
+
+    def start_all(self, model: Path, method: SamplingMethod, n_samples: int) -> None:
+        """Run a model on all cases without an estimate, those that are needed first at first."""
+        session, order = self._controller.session, self._listing.order
+        if session is None or order is None or self._task.running:
+            return
+        self._listing.look_again()
+        self._session, self._agenda = session, Agenda(order.unestimated(session.case_id))
+        if not self._agenda.wanted:
+            self._controller.tell("All cases have an estimate.")
+            return
+        self._task.start(
+            partial(_estimate_all, session.folder, self._agenda, model, method, n_samples)
         )
         self.running_changed.emit(True)
 
@@ -105,7 +138,7 @@ class Estimating(QObject):
         self._use(made)
 
     def cancel(self) -> None:
-        """Stop the model; the case keeps the estimate it had."""
+        """Stop the model; the case that it is at keeps the estimate it had."""
         self._task.cancel()
         self._controller.tell("Stopping: the case keeps the estimate it had.")
 
@@ -120,10 +153,43 @@ class Estimating(QObject):
             self._controller.tell("The map is in use.")
             self._controller.follow()
 
-    def _keep(self, estimate: Estimate | None) -> None:
-        session = self._controller.session
-        if session is None or estimate is None:
+    def _show_progress(self, step: Step) -> None:
+        if not isinstance(step, CaseDone):
+            self.progressed.emit(step.done, step.total, step.message)
+        elif self._session is self._controller.session:
+            self.progressed.emit(step.done, step.total, step.case_id)
+            self._take(step)
+
+    def _take(self, case: CaseDone) -> None:
+        """A case of the agenda is done."""
+        session = self._session
+        assert session is not None
+        if case.estimate is None:
+            self._listing.failed(case.case_id, case.message)
             return
+        if case.case_id == session.case_id and self._controller.attempt(
+            partial(session.use_estimate, case.estimate), slow=True
+        ):
+            self._controller.follow()
+        self._listing.estimated(case.case_id)
+
+    def _look_at_agenda(self) -> None:
+        """The reviewer went elsewhere: other cases are needed first."""
+        order, agenda = self._listing.order, self._agenda
+        session = self._controller.session
+        if self.running and agenda is not None and order is not None and session is self._session:
+            agenda.wanted = order.unestimated(self._listing.current)
+
+    def _keep(self, result: Estimate | BatchResult | None) -> None:
+        session = self._controller.session
+        if session is None or result is None or session is not self._session:
+            return
+        if isinstance(result, BatchResult):
+            self._controller.tell(_summary(result), wrong=bool(result.failed))
+        else:
+            self._keep_one(session, result)
+
+    def _keep_one(self, session: ReviewSession, estimate: Estimate) -> None:
         if session.case_id == self._case:
             work = partial(session.set_estimate, estimate)
         else:
@@ -131,6 +197,17 @@ class Estimating(QObject):
         if self._controller.attempt(work, slow=True):
             self._controller.tell(f"Estimate of {self._case} is ready. {estimate.note}".strip())
             self._controller.follow()
+            self._listing.estimated(self._case)
+
+
+def _summary(result: BatchResult) -> str:
+    made, failed = len(result.estimated), len(result.failed)
+    text = f"Estimates ready: {made:,}"
+    if not failed:
+        return f"{text}."
+    case_id, reason = next(iter(result.failed.items()))
+    others = f", and {failed - 1:,} more, see the list of cases" if failed > 1 else ""
+    return f"{text}. No estimate of {case_id}: {reason}{others}."
 
 
 def describe(estimate: Estimate | None) -> str:
@@ -159,5 +236,16 @@ def _estimate(
             channel_axis=image.channel_axis,
             voxel_mm=image.geometry.voxel_mm,
             case_id=case_id,
+        )
+    )
+
+
+def _estimate_all(
+    folder: ReviewFolder, agenda: Agenda, model: Path, method: SamplingMethod, n_samples: int
+) -> Generator[Step, None, BatchResult]:
+    # The model is loaded within, in the worker thread.
+    return (
+        yield from estimate_review(
+            folder, agenda, models=[model], method=method, n_samples=n_samples
         )
     )

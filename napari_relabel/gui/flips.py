@@ -135,7 +135,7 @@ class FlipsArray:
         """
         if self._read is None or self._read[0] != key:
             parts = (self._given[key], self._target[key], score[key])
-            self._read = (key, *(np.ascontiguousarray(part) for part in parts))
+            self._read = (key, *(part.copy(order="K") for part in parts))
         return self._read[1:]
 
     def _mark(self, key: Any, codes: Codes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ from napari.viewer import Viewer
 from napari_relabel.gui import colors, pixels
 from napari_relabel.gui.flips import FlipsArray
 from napari_relabel.gui.frame import Box, Frame
+from napari_relabel.gui.outlines import draw_outlines_fast
 from napari_relabel.review.session import ReviewSession
 
 View = Literal["given", "corrected", "difference"]
@@ -36,16 +39,20 @@ class LayerSet:
         Its open case is shown.
     frame : Frame
         Placement of the grid.
+    display : Display
+        What the layers show.
     """
 
-    def __init__(self, viewer: Viewer, session: ReviewSession, frame: Frame) -> None:
+    def __init__(
+        self, viewer: Viewer, session: ReviewSession, frame: Frame, display: pixels.Display
+    ) -> None:
         self._viewer = viewer
         self._view: View = "difference"
         self.frame = frame
-        self._buffer = session.corrected.copy()
+        self._buffer = display.corrected
         self._flips = _flips(session, frame)
-        data, self.rgb = pixels.displayed(session.image, session.given.shape)
-        data = frame.view(data)
+        self.rgb = display.rgb
+        data = frame.view(display.data)
         self.ndim = session.given.ndim
         self._window: pixels.Window | None = None
         self.image = Image(data, rgb=self.rgb, name="case image")
@@ -68,8 +75,13 @@ class LayerSet:
             layer.editable = False
             layer.editable = True
         self.flips.selected_label = colors.ACCEPTED_CODE
-        self.show_case(session, frame)
+        for layer in (self.given, self.corrected):
+            draw_outlines_fast(layer)
+        self._classes = 0
+        self._show_data(session, frame, display)
+        self._show_style(session)
         for layer in self:
+            frame.place(layer)
             viewer.add_layer(layer)
         self.select()
 
@@ -81,40 +93,68 @@ class LayerSet:
         """Which labels are visible."""
         return self._view
 
-    def fits(self, session: ReviewSession) -> bool:
-        """Whether the layers can show the open case, or new ones are needed."""
-        rgb = pixels.displayed(session.image, session.given.shape)[1]
-        return self.ndim == session.given.ndim and self.rgb == rgb
+    def fits(self, display: pixels.Display) -> bool:
+        """Whether the layers can show a case, or new ones are needed."""
+        return self.ndim == display.corrected.ndim and self.rgb == display.rgb
 
     def select(self) -> None:
         """Make the proposed flips the selected layer."""
         if self.flips in self._viewer.layers:
             self._viewer.layers.selection.active = self.flips
 
-    def show_case(self, session: ReviewSession, frame: Frame) -> None:
-        """Swap in the data of the open case."""
+    @contextmanager
+    def show_case(
+        self, session: ReviewSession, frame: Frame, display: pixels.Display
+    ) -> Iterator[None]:
+        """Swap in the data of the open case; within, the view can be moved to its place.
+
+        Every attribute that is set, and then the move, would have napari slice its layer anew,
+        which costs more than all the rest: it is done once, with the move or at the end.
+        """
+        with ExitStack() as stack:
+            for layer in self:
+                stack.enter_context(layer._block_refresh())
+            grown = frame.view(display.corrected).shape != self.given.data.shape
+            self._show_data(session, frame, display)
+            self._show_style(session)
+            for layer in self:
+                frame.place(layer)
+                if grown:
+                    # Says that the extent is another one, as an update held back does not.
+                    layer.translate = layer.translate
+            before = self._viewer.dims.point
+            yield
+        # A move has every layer sliced, held back or not.
+        if self._viewer.dims.point == before:
+            for layer in self:
+                layer.refresh()
+
+    def _show_data(self, session: ReviewSession, frame: Frame, display: pixels.Display) -> None:
         self.frame = frame
-        self._buffer = session.corrected.copy()
+        self._buffer = display.corrected
         self._flips = _flips(session, frame)
-        data = frame.view(pixels.displayed(session.image, session.given.shape)[0])
-        for layer in self:
-            frame.place(layer)
-        self.image.data = data
-        self.image.visible = session.image is not None
+        self.image.data = frame.view(display.data)
         if not self.rgb:
-            self._set_window(data, frame.view(session.given))
+            self._set_window(display)
         self.given.data = frame.view(session.given)
         self.given.editable = False
         self.corrected.data = frame.view(self._buffer)
         self.flips.data = self._flips
-        n_classes = session.labels.n_classes
-        self.given.colormap = colors.label_colormap(n_classes, colors.GIVEN)
-        self.corrected.colormap = colors.label_colormap(n_classes, colors.CORRECTED)
-        width = max(1, round(max(session.given.shape) / 600))
+
+    def _show_style(self, session: ReviewSession) -> None:
+        n_classes, longest = session.labels.n_classes, max(session.given.shape)
+        if n_classes != self._classes:
+            self._classes = n_classes
+            self.given.colormap = colors.label_colormap(n_classes, colors.GIVEN)
+            self.corrected.colormap = colors.label_colormap(n_classes, colors.CORRECTED)
+        width = max(1, round(longest / 600))
         # On a coarse grid a line hides what it runs through.
-        opacity = 0.9 if max(session.given.shape) > COARSE else 0.5
+        opacity = 0.9 if longest > COARSE else 0.5
         for layer in (self.given, self.corrected):
-            layer.contour, layer.opacity = width, opacity
+            if (layer.contour, layer.opacity) != (width, opacity):
+                layer.contour, layer.opacity = width, opacity
+        if self.image.visible != (session.image is not None):
+            self.image.visible = session.image is not None
         self.show_estimate(session)
         self.set_view(self._view)
 
@@ -126,8 +166,10 @@ class LayerSet:
         else:
             kind = session.options.kind
             self.uncertainty.data = self.frame.view(estimate.uncertainty(kind))
-            self.uncertainty.contrast_limits_range = (0, estimate.maximum(kind))
-            self.uncertainty.contrast_limits = (0, estimate.maximum(kind))
+            limits = (0, estimate.maximum(kind))
+            if tuple(self.uncertainty.contrast_limits_range) != limits:
+                self.uncertainty.contrast_limits_range = limits
+            self.uncertainty.contrast_limits = limits
         self.show_flips(session)
 
     def show_flips(self, session: ReviewSession) -> None:
@@ -174,16 +216,16 @@ class LayerSet:
             if layer not in self._viewer.layers:
                 self._viewer.add_layer(layer)
 
-    def _set_window(self, data: Any, labels: Any) -> None:
-        automatic = pixels.window(data, labels)
+    def _set_window(self, display: pixels.Display) -> None:
+        automatic, (low, high) = display.window, display.span
         chosen = tuple(self.image.contrast_limits)
         by_hand = self._window is not None and chosen != self._window
         if by_hand and self._window is not None and pixels.similar(automatic, self._window):
             return
         span = automatic[1] - automatic[0]
         self.image.contrast_limits_range = (
-            min(float(np.min(data)), automatic[0] - span),
-            max(float(np.max(data)), automatic[1] + span),
+            min(low, automatic[0] - span),
+            max(high, automatic[1] + span),
         )
         self.image.contrast_limits = automatic
         self._window = tuple(self.image.contrast_limits)

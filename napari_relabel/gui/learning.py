@@ -51,7 +51,7 @@ class Learning(QObject):
         session = self._controller.session
         if session is None:
             return "Open a review first"
-        approved = sum(c.status == "approved" and c.gain is not None for c in session.queue)
+        approved = len(session.ready_to_learn_from())
         if approved >= FEWEST:
             return ""
         return f"Approve at least {FEWEST} cases that have an estimate first; so far {approved}"

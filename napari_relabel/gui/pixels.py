@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,56 @@ from napari_relabel.io.volume import ImageVolume
 
 Window = tuple[float, float]
 
+
+class Display(NamedTuple):
+    """What the layers of a case need and what takes time to find.
+
+    Parameters
+    ----------
+    data : ndarray
+        Of the image layer, in the order of the file.
+    rgb : bool
+        Whether its last axis holds colours.
+    span : tuple of float
+        Its extremes; those of colours are not needed, and 0.
+    window : tuple of float
+        Contrast limits that suit it; likewise.
+    corrected : ndarray, shape grid, uint8
+        A copy of the labels as they are now.
+    """
+
+    data: npt.NDArray[Any]
+    rgb: bool
+    span: Window
+    window: Window
+    corrected: npt.NDArray[np.uint8]
+
+
 #: Enough voxels for percentiles that no eye can tell from exact ones.
 SAMPLE = 500_000
 
 SURROUNDINGS = 1.5
+
+
+def display_of(
+    image: ImageVolume | None,
+    given: npt.NDArray[np.uint8],
+    corrected: npt.NDArray[np.uint8],
+) -> Display:
+    """What the layers of a case need; may run in any thread.
+
+    Parameters
+    ----------
+    image : ImageVolume or None
+        Its image.
+    given, corrected : ndarray, shape grid, uint8
+        Labels before and after.
+    """
+    data, rgb = displayed(image, given.shape)
+    if rgb:
+        return Display(data, rgb, (0, 0), (0, 0), corrected.copy())
+    span = float(np.min(data)), float(np.max(data))
+    return Display(data, rgb, span, window(data, given), corrected.copy())
 
 
 def displayed(image: ImageVolume | None, grid: tuple[int, ...]) -> tuple[npt.NDArray[Any], bool]:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject
 
-from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
-from napari_relabel.gui.order import next_unapproved
+from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.qt import Signal
 from napari_relabel.review.export import default_out
 
@@ -27,10 +26,10 @@ class Saving(QObject):
 
     place_changed = Signal(object)
 
-    def __init__(self, controller: ReviewController, commands: ReviewCommands) -> None:
+    def __init__(self, controller: ReviewController, listing: Listing) -> None:
         super().__init__()
         self._controller = controller
-        self._commands = commands
+        self._listing = listing
         controller.session_changed.connect(self._announce)
 
     @property
@@ -64,11 +63,15 @@ class Saving(QObject):
 
         if not self._controller.attempt(work, slow=True):
             return
-        following = next_unapproved(session.queue, self._commands.case_ids(), session.case_id)
+        order = self._listing.order
+        assert order is not None
+        order.update(session.case_id)
+        following = order.undecided_after(session.case_id)
         if following is None:
-            said.append("All cases are approved.")
+            everything = len(self._listing.ids) == len(order.all_ids)
+            said.append(f"All cases {'' if everything else 'of the list '}are approved.")
         else:
-            self._commands.open_case(following)
+            self._controller.open_case(following)
             said.append(f"Now at {following}.")
         self._controller.tell(". ".join([said[0], said[1]]))
 

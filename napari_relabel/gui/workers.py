@@ -93,6 +93,8 @@ class Background(QObject):
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="relabel")
         self._waiting: Future[Any] | None = None
         self._closed = False
+        for signal in (self.finished, self.failed):
+            signal.connect(self._forget)
 
     def request(self, work: Callable[[], Any]) -> None:
         """Run `work` soon; a request that has not begun yet is dropped for it."""
@@ -105,6 +107,11 @@ class Background(QObject):
         """Drop what waits, wait for what runs."""
         self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _forget(self) -> None:
+        # A future keeps its result, which can be as large as a case.
+        if self._waiting is not None and self._waiting.done():
+            self._waiting = None
 
     def _report(self, future: Future[Any]) -> None:
         if self._closed or future.cancelled():

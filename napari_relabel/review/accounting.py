@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_relabel.review.chain import Action, Chain
+from napari_relabel.review.casenotes import merged
+from napari_relabel.review.chain import Chain
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
 from napari_relabel.review.provenance import sidecar
 from napari_relabel.review.state import CaseState
-
-#: Longer pauses between two actions are no work.
-LONGEST_PAUSE_S = 120.0
+from napari_relabel.review.timekeeping import minutes_spent
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class CaseAccount:
         Size of every class but the background, given and corrected, by name: in ml where the voxel
         size is known, else in voxels.
     minutes : float
-        Between its first and last action, without pauses over two minutes.
+        Time spent on it: see `napari_relabel.review.timekeeping.minutes_spent`.
     first, last : str
         Time of the first and last action, ISO 8601.
     approved_at : str or None
@@ -111,7 +108,7 @@ def account_for(
             names[k]: (float(before[k] * unit), float(after[k] * unit))
             for k in range(1, len(names))
         },
-        minutes=_minutes(work),
+        minutes=minutes_spent(case_id, work, chain.sessions),
         first=work[0].time,
         last=work[-1].time,
         approved_at=approvals[-1] if history.approved and approvals else None,
@@ -119,8 +116,26 @@ def account_for(
     return account, state
 
 
-def _minutes(actions: Sequence[Action]) -> float:
-    times = np.array([datetime.fromisoformat(a.time).timestamp() for a in actions])
-    pauses: npt.NDArray[np.float64] = np.diff(times)
-    # Clocks may have been set back in between.
-    return float(pauses[(pauses > 0) & (pauses <= LONGEST_PAUSE_S)].sum() / 60)
+def minutes_without(chains: Iterable[tuple[str, Chain]], accounts: Iterable[CaseAccount]) -> float:
+    """Minutes that reviewers spent on cases about which they did nothing in the end.
+
+    Parameters
+    ----------
+    chains : iterable of (str, Chain)
+        Reviewers and their actions.
+    accounts : iterable of CaseAccount
+        Of all cases that something was done to.
+
+    Returns
+    -------
+    float
+        Minutes.
+    """
+    done = {(account.reviewer, account.case_id) for account in accounts}
+    seconds = (
+        note.seconds
+        for reviewer, chain in chains
+        for case_id, note in merged(chain.sessions.values()).items()
+        if (reviewer, case_id) not in done
+    )
+    return sum(seconds) / 60

@@ -1,10 +1,8 @@
-"""Going through the cases of a review: which case, which rule, which delta, what is there now."""
+"""Looking at the open case of a review: which rule, which delta, what is there now."""
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,93 +14,25 @@ from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.proposals import Region
 from napari_relabel.core.rules import Candidates, RuleOptions, check_delta
 from napari_relabel.io.volume import ImageVolume, LabelVolume
-from napari_relabel.review.chain import Action, read_actions, read_chain
+from napari_relabel.review.ahead import propose
+from napari_relabel.review.cases import ReviewCases
 from napari_relabel.review.changes import Mask
 from napari_relabel.review.errors import ReviewError
-from napari_relabel.review.experience import Experience
-from napari_relabel.review.folder import ReviewFolder
-from napari_relabel.review.history import restore
-from napari_relabel.review.journal import Context, JournalWriter
-from napari_relabel.review.opencase import OpenCase
-from napari_relabel.review.queue import CaseStatus, follow, statuses
 from napari_relabel.review.records import LearntRule
-from napari_relabel.review.resume import Resume
 from napari_relabel.review.snapshot import Snapshot
 from napari_relabel.review.worklist import RegionInputs, RegionResult
 
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
 
-class ReviewBrowser:
+class ReviewBrowser(ReviewCases):
     """The part of a `ReviewSession` that decides nothing; see there."""
 
-    case_changed = Signal(str)
     options_changed = Signal()
     decisions_changed = Signal(object)
     cursor_changed = Signal()
     status_changed = Signal()
     estimate_changed = Signal()
-
-    def __init__(
-        self,
-        folder: ReviewFolder | Path | str,
-        *,
-        reviewer: str | None = None,
-        case_id: str | None = None,
-        defer_regions: bool = False,
-        automatic: bool = False,
-    ) -> None:
-        self.folder = folder if isinstance(folder, ReviewFolder) else ReviewFolder.open(folder)
-        self.reviewer = reviewer or getpass.getuser()
-        if not self.folder.cases:
-            raise ReviewError(f"{self.folder.path} has no cases: add some first")
-        self._defer, self._automatic = defer_regions, automatic
-        self.authors: tuple[str, ...] = ()
-        self._chain = read_chain(self.folder.journals, self.reviewer)
-        self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
-        self._statuses = statuses(self._chain.actions)
-        self._experience = Experience(self._chain.actions)
-        self._unread = ""
-        self._resume = self._resumed().with_learnt(self.folder.learnt)
-        self._image: ImageVolume | None = None
-        known = self._resume.case if self._resume.case in self.case_ids else None
-        self._case = self._load(case_id or known or self.case_ids[0])
-        if self.case_id == self._resume.case:
-            self._case.worklist.skipped = list(self._resume.skipped)
-            self._case.worklist.anchor = self._resume.anchor
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is wrong with the reviewer's journals without being in the way, for a message."""
-        return (*self._chain.warnings, self._unread) if self._unread else self._chain.warnings
-
-    # -- the cases ------------------------------------------------------------------------------
-
-    @property
-    def case_ids(self) -> tuple[str, ...]:
-        """All cases, in the order of the folder."""
-        return tuple(case.id for case in self.folder.cases)
-
-    @property
-    def case_id(self) -> str:
-        """The open case."""
-        return self._case.case_id
-
-    def open_case(self, case_id: str) -> None:
-        """Open another case; what was decided before then survives a power cut too."""
-        self._journal.sync()
-        case = self._load(case_id)
-        self._remember(self._resume, case)
-        self._case, self._image = case, None
-        self.case_changed.emit(case_id)
-
-    def next_case(self) -> bool:
-        """Open the next case; False at the last one."""
-        return self._go(+1)
-
-    def previous_case(self) -> bool:
-        """Open the case before; False at the first one."""
-        return self._go(-1)
 
     @property
     def labels(self) -> LabelVolume:
@@ -124,8 +54,12 @@ class ReviewBrowser:
     def set_estimate(self, estimate: Estimate) -> None:
         """Store another estimate of the open case in the folder and use it; decisions stay."""
         self.folder.set_estimate(self.case_id, estimate)
+        self.use_estimate(estimate)
+
+    def use_estimate(self, estimate: Estimate) -> None:
+        """Use an estimate of the open case that was stored in the folder; decisions stay."""
         self._case.estimate = estimate
-        self._propose(self._case)
+        propose(self._case, self._resume)
         self.estimate_changed.emit()
         self._proposals_changed()
 
@@ -184,7 +118,7 @@ class ReviewBrowser:
         """Make what was learnt the rule of the review, and propose by it; decisions stay."""
         self.folder.set_learnt(rule)
         self._remember(self._resume.with_learnt(rule))
-        self._propose(self._case)
+        propose(self._case, self._resume)
         self._proposals_changed()
 
     def set_min_size(self, min_size: int) -> None:
@@ -297,64 +231,7 @@ class ReviewBrowser:
         """Remember the view (slice, camera, layer: JSON values) for the next session."""
         self._remember(replace(self._resume, view=view))
 
-    def close(self) -> None:
-        """Write everything to the disk and let go of the journal."""
-        self._journal.close()
-
-    @property
-    def queue(self) -> tuple[CaseStatus, ...]:
-        """Status, counts and expected gain of every case, in the order of the folder.
-
-        From the journals and from what was noted beside the estimates: no volume is read.
-        """
-        return tuple(
-            replace(self._statuses.get(i, CaseStatus(i)), gain=self.folder.gain(i))
-            for i in self.case_ids
-        )
-
     # -- within ---------------------------------------------------------------------------------
-
-    def _resumed(self) -> Resume:
-        if self._chain.resume is None:
-            return Resume(self.folder.options)
-        try:
-            return Resume.from_json(self._chain.resume)
-        except ValueError as error:
-            self._unread = (
-                f"where {self.reviewer} was in {self.folder.path} cannot be read ({error}): it "
-                "begins at the first case; no decision is lost"
-            )
-            return Resume(self.folder.options)
-
-    def _go(self, step: int) -> bool:
-        at = self.case_ids.index(self.case_id) + step
-        if not 0 <= at < len(self.case_ids):
-            return False
-        self.open_case(self.case_ids[at])
-        return True
-
-    def _load(self, case_id: str) -> OpenCase:
-        data = self.folder.load(case_id)
-        state, history = restore(data.labels, self._actions(case_id))
-        case = OpenCase(case_id, data.labels, data.estimate, state, history, defer=self._defer)
-        self._propose(case)
-        return case
-
-    def _actions(self, case_id: str) -> list[Action]:
-        # Those of this session are read back from its own file; what another session of the same
-        # reviewer does meanwhile is merged when the next one starts.
-        return [*self._chain.of_case(case_id), *read_actions(self._journal.path, case_id)]
-
-    def _noted(self, kind: str, context: Context) -> None:
-        before = self._statuses.get(context.case_id, CaseStatus(context.case_id))
-        self._statuses[context.case_id] = follow(
-            before, kind, context.open_after, context.decided_after
-        )
-
-    def _propose(self, case: OpenCase) -> None:
-        options = self._resume.usable(case.estimate)
-        found = case.evaluate(options)
-        case.adopt_rule(options, found, self._resume.delta_for(found), self.min_size)
 
     def _proposals_changed(self) -> None:
         self.options_changed.emit()
@@ -364,17 +241,6 @@ class ReviewBrowser:
         self._case.touch()
         self._remember(self._resume)
         self.cursor_changed.emit()
-
-    def _remember(self, resume: Resume, case: OpenCase | None = None) -> None:
-        resume = resume_at(case or self._case, resume)
-        self._journal.remember(resume.to_json())
-        self._resume = resume
-
-
-def resume_at(case: OpenCase, resume: Resume) -> Resume:
-    """Where the reviewer is, with the open case and the regions skipped in it."""
-    work = case.worklist
-    return replace(resume, case=case.case_id, skipped=tuple(work.skipped), anchor=work.anchor)
 
 
 def _read_only(values: AnyArray) -> AnyArray:

@@ -6,14 +6,18 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_relabel.core.rules import Transition
+from napari_relabel.review.casenotes import CaseNote
 from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import JournalError
 from napari_relabel.review.journal import APPLICATION_ID, SCHEMA_VERSION, TIMEOUT, Context, slug
+
+#: Kinds of actions that leave the voxels and the approval of a case alone.
+REMARKS = frozenset({"export", "flag", "unflag"})
 
 
 class Action(NamedTuple):
@@ -68,12 +72,15 @@ class Chain:
         Where the reviewer was, from the session that acted last and was at a case.
     warnings : tuple of str
         Sessions whose journals are missing.
+    sessions : mapping of Path to mapping
+        What each session noted of its cases, by journal; in the order of their last actions.
     """
 
     actions: tuple[Action, ...]
     heads: tuple[str, ...]
     resume: dict[str, Any] | None
     warnings: tuple[str, ...] = ()
+    sessions: Mapping[Path, Mapping[str, CaseNote]] = field(default_factory=dict)
 
     def of_case(self, case_id: str) -> tuple[Action, ...]:
         """Actions about one case."""
@@ -125,11 +132,13 @@ def read_chain(folder: Path, reviewer: str) -> Chain:
     """
     actions: dict[str, Action] = {}
     resumes: dict[Path, dict[str, Any]] = {}
+    notes: dict[Path, dict[str, CaseNote]] = {}
     for path in sorted(folder.glob(f"{slug(reviewer)}-*.sqlite")):
         with _open(path) as db:
             if db is None or _meta(db)["reviewer"] != reviewer:
                 continue
             actions.update((a.id, a) for a in _select(db, path))
+            notes[path] = _notes(db)
             state = db.execute("SELECT state FROM resume").fetchone()
             if state is not None:
                 resumes[path] = json.loads(state[0])
@@ -143,7 +152,33 @@ def read_chain(folder: Path, reviewer: str) -> Chain:
     heads = sorted(actions.keys() - parents)
     ordered = _ordered(actions, heads)
     resume = next((resumes[a.path] for a in reversed(ordered) if a.path in resumes), None)
-    return Chain(tuple(ordered), tuple(heads), resume, warnings)
+    last = {path: notes[path] for path in dict.fromkeys(a.path for a in reversed(ordered))}
+    sessions = dict(reversed(last.items()))
+    return Chain(tuple(ordered), tuple(heads), resume, warnings, sessions)
+
+
+def workers(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Who worked on each case, by all journals that can be read.
+
+    Parameters
+    ----------
+    folder : Path
+        The ``journals`` folder; it may be missing.
+
+    Returns
+    -------
+    dict
+        Sorted names per case id; cases that nobody worked on are left out.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted(folder.glob("*.sqlite")):
+        with contextlib.suppress(JournalError), _open(path) as db:
+            if db is not None:
+                name = _meta(db)["reviewer"]
+                query = "SELECT DISTINCT case_id FROM action WHERE case_id IS NOT NULL AND kind != "
+                for (case_id,) in db.execute(f"{query} 'export'"):
+                    found.setdefault(case_id, set()).add(name)
+    return {case_id: tuple(sorted(names)) for case_id, names in found.items()}
 
 
 def read_actions(path: Path, case_id: str) -> tuple[Action, ...]:
@@ -225,6 +260,15 @@ def _select(
     columns = ", ".join(Action._fields[1:])
     rows = db.execute(f"SELECT {columns} FROM action {where} ORDER BY seq", values).fetchall()
     return [Action(path, *row) for row in rows]
+
+
+def _notes(db: sqlite3.Connection) -> dict[str, CaseNote]:
+    # Journals of before there were notes have no such table.
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'case_note'").fetchone():
+        return {}
+    columns = "case_id, seconds, changed, changed_ml, proposals"
+    rows = db.execute(f"SELECT {columns} FROM case_note").fetchall()
+    return {case_id: CaseNote(*row) for case_id, *row in rows}
 
 
 def _meta(db: sqlite3.Connection) -> dict[str, str]:

@@ -98,6 +98,8 @@ class ReviewFolder:
         self.learnt = learnt
         self.former = former
         self._gains: dict[str, Gain] = {}
+        self._indexed: tuple[CaseRecord, ...] = ()
+        self._records: dict[str, CaseRecord] = {}
 
     @classmethod
     def create(
@@ -181,10 +183,11 @@ class ReviewFolder:
 
     def record(self, case_id: str) -> CaseRecord:
         """The record of a case; ReviewError where there is none."""
-        for case in self.cases:
-            if case.id == case_id:
-                return case
-        raise ReviewError(f"{self.path} has no case {case_id!r}")
+        if self._indexed is not self.cases:
+            self._records, self._indexed = {case.id: case for case in self.cases}, self.cases
+        if case_id not in self._records:
+            raise ReviewError(f"{self.path} has no case {case_id!r}")
+        return self._records[case_id]
 
     def add(self, cases: Iterable[NewCase], note: str = "") -> None:
         """Add cases from files, with a note for their records; all or, after an error, none."""
@@ -298,6 +301,12 @@ class ReviewFolder:
         """Where the estimate of a case is or would be."""
         return self.path / "estimates" / f"{self.record(case_id).file_name}.npz"
 
+    def files(self, case_id: str) -> tuple[Path, Path | None, Path]:
+        """Labels, image (None where there is none) and estimate of a case, there or not."""
+        record = self.record(case_id)
+        image = None if record.image is None else self.path / record.image
+        return self.path / record.labels, image, self.estimate_path(case_id)
+
     def load_estimate(self, case_id: str) -> Estimate | None:
         """Read the estimate of a case; None where there is none yet."""
         path = self.estimate_path(case_id)
@@ -331,6 +340,19 @@ class ReviewFolder:
                 return None
             self._gains[case_id] = Gain(**json.loads(path.read_text(encoding="utf-8")))
         return self._gains[case_id]
+
+    def gains(self) -> dict[str, Gain]:
+        """What sorts the cases, for all that have an estimate; looks at the disk once."""
+        folder = self.path / "estimates"
+        there = set(os.listdir(folder)) if folder.exists() else set()
+        found: dict[str, Gain] = {}
+        for case in self.cases:
+            known = self._gains.get(case.id)
+            if f"{case.file_name}.json" in there:
+                known = known or self.gain(case.id)
+                if known is not None:
+                    found[case.id] = known
+        return found
 
     def relocate(self, data: Path | str) -> int:
         """Find the files of the cases again after they, or this folder, were moved.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_relabel._version import __version__
+from napari_relabel.review.casenotes import CaseNote
 from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import JournalError
 
@@ -60,6 +61,13 @@ CREATE TABLE action (
     bits BLOB,
     labels BLOB,
     previous BLOB
+);
+CREATE TABLE case_note (
+    case_id TEXT PRIMARY KEY,
+    seconds REAL NOT NULL,
+    changed INTEGER,
+    changed_ml REAL,
+    proposals INTEGER
 );
 """
 
@@ -146,7 +154,8 @@ class JournalWriter:
         Parameters
         ----------
         kind : str
-            accept, reject, edit, lock, unlock, undo, redo, approve, unapprove or export.
+            accept, reject, edit, lock, unlock, undo, redo, approve, unapprove, flag, unflag or
+            export.
         context : Context
             What it was about.
         change : Change, optional
@@ -182,6 +191,12 @@ class JournalWriter:
         """Commit where the reviewer is, in place of what was remembered before."""
         with self._transaction() as db:
             _put_resume(db, state)
+
+    def note(self, case_id: str, note: CaseNote) -> None:
+        """Commit what this session knows of a case, in place of what it knew before."""
+        with self._transaction() as db:
+            values = (case_id, note.seconds, note.changed, note.changed_ml, note.proposals)
+            db.execute("INSERT OR REPLACE INTO case_note VALUES (?, ?, ?, ?, ?)", values)
 
     def sync(self) -> None:
         """Make all that was committed survive a power cut."""

@@ -13,7 +13,7 @@ import numpy as np
 from napari_relabel.core.learn import CaseTable, Learnt, Reviewed, learn, tabulate
 from napari_relabel.core.progress import Progress
 from napari_relabel.core.rules import RuleOptions, candidates
-from napari_relabel.review.chain import Chain, read_chain
+from napari_relabel.review.chain import REMARKS, Chain, read_chain
 from napari_relabel.review.changes import whole
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.export import pick_reviewer
@@ -161,7 +161,7 @@ def iter_learn(
 
 def approved_cases(chain: Chain) -> dict[str, bool]:
     """Cases that stand approved, and whether it was a person who approved them."""
-    last = {a.case_id: a for a in chain.actions if a.case_id is not None and a.kind != "export"}
+    last = {a.case_id: a for a in chain.actions if a.case_id is not None and a.kind not in REMARKS}
     return {
         case_id: not json.loads(action.note or "{}").get("automatic", False)
         for case_id, action in last.items()

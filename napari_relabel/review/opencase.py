@@ -11,6 +11,7 @@ from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import Candidates, RuleOptions, candidates
 from napari_relabel.io.volume import LabelVolume
+from napari_relabel.review.casenotes import CaseNote
 from napari_relabel.review.chain import JudgedBy
 from napari_relabel.review.changes import (
     ACCEPTED,
@@ -115,6 +116,12 @@ class OpenCase:
         self._scores = None if found is None else Scores(found, self.state)
         self._outdate()
 
+    def follow(self, delta: float, min_size: int) -> None:
+        """Take a delta and a smallest size where they are others."""
+        if delta != self.delta or min_size != self.min_size:
+            self.delta, self.min_size = float(delta), min_size
+            self._outdate()
+
     def set_delta(self, delta: float) -> None:
         """Take another delta."""
         self.delta = float(delta)
@@ -173,6 +180,19 @@ class OpenCase:
             uncertainty=self.options.kind,
             method=self.estimate.method,
             model_hash=self.estimate.model_hash,
+        )
+
+    def note(self, before: CaseNote) -> CaseNote:
+        """What is noted of the case as it is now; proposals only where they are all known."""
+        confusion, ml = self.state.confusion, self.worklist.regions.ml_per_voxel
+        changed = int(confusion.sum() - np.trace(confusion))
+        known = self._exact or self.candidates is None
+        proposals = int(np.count_nonzero(self.worklist.open_voxels))
+        return CaseNote(
+            seconds=before.seconds,
+            changed=changed,
+            changed_ml=None if ml is None else changed * ml,
+            proposals=proposals if known else before.proposals,
         )
 
     def commit(self, effect: Effect, kind: ChangeKind) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
-from napari_relabel.review.chain import Action
+from napari_relabel.review.casenotes import NOTHING_NOTED, CaseNote
+from napari_relabel.review.chain import REMARKS, Action
 
 Status = Literal["new", "open", "approved"]
 
@@ -53,6 +54,10 @@ class CaseStatus:
         Voxels accepted, rejected or edited.
     gain : Gain or None
         None without an estimate.
+    flagged : bool
+        Put aside to be looked at again, whatever its status.
+    note : CaseNote
+        Time spent, voxels changed and proposals left open.
     """
 
     case_id: str
@@ -60,6 +65,8 @@ class CaseStatus:
     open_voxels: int | None = None
     decided_voxels: int = 0
     gain: Gain | None = None
+    flagged: bool = False
+    note: CaseNote = NOTHING_NOTED
 
 
 def gain(given: LabelArray, estimate: Estimate) -> Gain:
@@ -95,7 +102,9 @@ def follow(
     before: CaseStatus, kind: str, open_after: int | None, decided_after: int | None
 ) -> CaseStatus:
     """Status of a case after an action of some kind on it, with the counts that it left."""
-    if kind == "export":
+    if kind in ("flag", "unflag"):
+        return replace(before, flagged=kind == "flag")
+    if kind in REMARKS:
         return before
     status: Status = "approved" if kind == "approve" else "open"
     return replace(before, status=status, open_voxels=open_after, decided_voxels=decided_after or 0)
@@ -103,8 +112,12 @@ def follow(
 
 def statuses(actions: Iterable[Action]) -> dict[str, CaseStatus]:
     """Status of every case that was acted on, from the actions of one reviewer in order."""
-    last = {a.case_id: a for a in actions if a.case_id is not None and a.kind != "export"}
-    return {
-        case_id: follow(CaseStatus(case_id), a.kind, a.open_after, a.decided_after)
-        for case_id, a in last.items()
-    }
+    last: dict[tuple[str, bool], Action] = {}
+    for a in actions:
+        if a.case_id is not None and a.kind != "export":
+            last[a.case_id, a.kind in REMARKS] = a
+    found: dict[str, CaseStatus] = {}
+    for (case_id, _), a in last.items():
+        before = found.get(case_id) or CaseStatus(case_id)
+        found[case_id] = follow(before, a.kind, a.open_after, a.decided_after)
+    return found

@@ -16,12 +16,13 @@ from napari_relabel._version import __version__
 from napari_relabel.core.progress import Progress
 from napari_relabel.io import pictures
 from napari_relabel.io.atomic import atomic_path, write_json
-from napari_relabel.review.accounting import CaseAccount, account_for
+from napari_relabel.review.accounting import CaseAccount, account_for, minutes_without
 from napari_relabel.review.chain import read_chain, reviewers
 from napari_relabel.review.changes import Mask
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.records import file_name
 from napari_relabel.review.state import CaseState
+from napari_relabel.review.timekeeping import MINUTES
 
 _COLUMNS = (
     "case",
@@ -132,6 +133,7 @@ def iter_report(
         changed=sum(account.changed for account in accounts),
     )
     summary = _summary(folder, accounts)
+    summary["minutes on cases without a decision"] = round(minutes_without(chains, accounts), 1)
     if missing := [warning for _, chain in chains for warning in chain.warnings]:
         summary["missing"] = missing
     write_json(report.values, {**summary, "cases": [account.to_json() for account in accounts]})
@@ -223,7 +225,7 @@ def _page(
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style><h1>{title}</h1><table>{facts}</table>"
-        f"<h2>Cases</h2><table><tr>{head}</tr>{body}</table>"
+        f"<h2>Cases</h2><p>{MINUTES}</p><table><tr>{head}</tr>{body}</table>"
         "<h2>Changes</h2><p>Given labels are drawn in blue, corrected ones in green; in 3D the "
         f"slice with most changes is shown.</p>{drawn}</html>\n"
     )

@@ -43,8 +43,10 @@ def salvage(path: Path) -> int:
     ):
         try:
             new.executescript(SCHEMA)
-            for table in ("meta", "resume", "action"):
-                count = _copy(old, new, table)
+            count = [_copy(old, new, table) for table in ("meta", "resume", "action")][-1]
+            # Journals of before there were notes have none; no decision depends on them.
+            with contextlib.suppress(sqlite3.DatabaseError):
+                _copy(old, new, "case_note")
         except sqlite3.Error as error:
             raise JournalError(f"nothing can be read of {path} ({error})") from error
         if count == 0:

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from napari_relabel.core.expected import Expected
 from napari_relabel.io.export import ExportReport
-from napari_relabel.review.browser import ReviewBrowser, resume_at
+from napari_relabel.review.ahead import actions_on
+from napari_relabel.review.browser import ReviewBrowser
+from napari_relabel.review.cases import resume_at
 from napari_relabel.review.chain import JudgedBy
 from napari_relabel.review.changes import Box, Change, ChangeKind, cropped_to
 from napari_relabel.review.errors import ReviewError
@@ -237,6 +239,17 @@ class ReviewSession(ReviewBrowser):
         """Withdraw the approval."""
         self._set_approved(False)
 
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the case is put aside to be looked at again."""
+        return self.status(self.case_id).flagged
+
+    def flag(self, flagged: bool = True) -> None:
+        """Put the case aside to be looked at again, or take that back; approval is not touched."""
+        if flagged != self.is_flagged:
+            self._write("flag" if flagged else "unflag", None)
+            self.status_changed.emit()
+
     def export(self, out: Path | str | None = None) -> ExportReport:
         """Write the corrected mask of the open case, with a JSON record beside it.
 
@@ -260,7 +273,7 @@ class ReviewSession(ReviewBrowser):
             case.labels,
             case.state,
             case.history,
-            self._actions(case.case_id),
+            actions_on(self.request(case.case_id)),
             case.case_id,
             self.reviewer,
             default_out(self.folder, self.reviewer) if out is None else Path(out),

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_relabel.core.progress import Progress
 from napari_relabel.gui.dock import open_review
+from napari_relabel.gui.estimate_panel import bundled
 from napari_relabel.models import api
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.session import ReviewSession
@@ -77,4 +78,25 @@ def test_when_the_window_goes_the_journal_is_closed_and_threads_end(
     assert pool._shutdown
     again = ReviewSession(pictures.path, reviewer="anna")
     assert again.snapshot.accepted_voxels > 0
+    again.close()
+
+
+def test_closing_the_window_while_all_cases_are_estimated_is_safe(
+    qtbot: QtBot, viewer: napari.Viewer, pictures: ReviewFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "iter_estimate", endless)
+    for suffix in (".npz", ".json"):
+        pictures.estimate_path("case0").with_suffix(suffix).unlink()
+    dock = open_review(viewer, pictures, reviewer="anna")
+    settle(dock)
+    dock.estimating.start_all(bundled()["dermoscopy"], "mcdo", 2)
+    qtbot.waitUntil(lambda: "ase0: 1" in dock.estimate.source.full_text(), timeout=60_000)
+    dock.commands.accept()
+    QApplication.instance().aboutToQuit.emit()
+    assert not dock.estimating.running
+    assert QThreadPool.globalInstance().activeThreadCount() == 0
+    assert dock.controller.ahead._background._pool._shutdown
+    assert pictures.load_estimate("case0") is None
+    again = ReviewSession(pictures.path, reviewer="anna")
+    assert again.case_id == "case0"
     again.close()

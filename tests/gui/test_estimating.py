@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -9,8 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gui_cases import OpenDock, estimate_with_doubts, settle, squares, volume_review
+from gui_cases import (
+    OpenDock,
+    estimate_with_doubts,
+    picture_review,
+    settle,
+    squares,
+    volume_review,
+)
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
 
 from napari_relabel.core.progress import Progress
 from napari_relabel.gui import estimate_panel
@@ -19,6 +28,7 @@ from napari_relabel.gui.estimate_panel import INSTALL, EstimatePanel
 from napari_relabel.models import api
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
+from napari_relabel.review.arranging import COLUMNS
 from napari_relabel.review.folder import ReviewFolder
 
 
@@ -160,3 +170,86 @@ def test_the_bundled_model_suits_the_case_and_a_model_of_ones_own_stays(
     dock.estimate.add_model(tiny_model(tmp_path / "mine.pt"))
     dock = open_dock(volume)
     assert dock.estimate.model.currentText() == "mine.pt"
+
+
+def without_estimates(folder: ReviewFolder, *case_ids: str) -> None:
+    for case_id in case_ids:
+        for suffix in (".npz", ".json"):
+            folder.estimate_path(case_id).with_suffix(suffix).unlink()
+
+
+def test_all_cases_get_an_estimate_the_open_one_first_then_those_that_come_next(
+    qtbot: QtBot, open_dock: OpenDock, tmp_path: Path
+) -> None:
+    folder = picture_review(tmp_path, n=5)
+    without_estimates(folder, "case0", "case2", "case3", "case4")
+    dock = open_dock(folder)
+    dock.commands.open_case("case3")
+    settle(dock)
+    session = dock.controller.session
+    assert session is not None
+    assert session.estimate is None
+    made: list[str] = []
+    plain = folder.set_estimate
+    session.folder.set_estimate = (  # type: ignore[method-assign]
+        lambda case_id, estimate: (made.append(case_id), plain(case_id, estimate))[1]
+    )
+    dock.estimate.add_model(tiny_model(tmp_path / "tiny.pt"))
+    dock.estimate.samples.setValue(3)
+    dock.estimate.everything.click()
+    assert dock.estimate.bar.isVisibleTo(dock)
+    wait_until_done(qtbot, dock)
+    assert made == ["case3", "case4", "case0", "case2"]
+    assert session.estimate is not None
+    assert session.estimate.n_samples == 3
+    assert all(folder.load_estimate(case_id) is not None for case_id in made)
+    assert dock.status.text() == "Estimates ready: 4."
+    assert all(dock.listing.case(row).gain is not None for row in range(5))
+    dock.estimate.everything.click()
+    assert dock.status.text() == "All cases have an estimate."
+
+
+def test_a_case_that_fails_is_listed_and_the_others_go_on(
+    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    without_estimates(pictures, "case0", "case1", "case2")
+    (tmp_path / "case1.png").write_bytes(b"no picture")
+    dock = open_dock(pictures)
+    dock.estimating.start_all(tiny_model(tmp_path / "tiny.pt"), "mcdo", 2)
+    wait_until_done(qtbot, dock)
+    assert "Estimates ready: 2. No estimate of case1" in dock.status.text()
+    row = dock.listing.row("case1")
+    assert row is not None
+    cell = dock.cases.model.index(row, COLUMNS.index("score"))
+    assert cell.data() == "failed"
+    assert "case1.png" in cell.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_where_the_reviewer_goes_is_estimated_next_and_cancel_keeps_what_is_done(
+    qtbot: QtBot, open_dock: OpenDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    gate = threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Generator[Progress, None, Any]:
+        begun.append(kwargs["case_id"])
+        while not gate.is_set():
+            time.sleep(0.005)
+            yield Progress(0, 1, "sampling")
+        gate.clear()
+        return estimate_with_doubts(squares((48, 48)), seed=1)
+
+    monkeypatch.setattr(api, "iter_estimate", slow)
+    folder = picture_review(tmp_path, n=6)
+    without_estimates(folder, *(f"case{i}" for i in range(6)))
+    dock = open_dock(folder)
+    dock.estimating.start_all(tiny_model(tmp_path / "tiny.pt"), "mcdo", 2)
+    qtbot.waitUntil(lambda: begun == ["case0"], timeout=20_000)
+    dock.commands.open_case("case4")
+    settle(dock)
+    gate.set()
+    qtbot.waitUntil(lambda: begun == ["case0", "case4"], timeout=20_000)
+    dock.estimate.stop.click()
+    wait_until_done(qtbot, dock)
+    assert folder.load_estimate("case0") is not None
+    assert folder.load_estimate("case4") is None

@@ -14,10 +14,8 @@ from napari_relabel.core.rules import Candidates
 from napari_relabel.gui import pixels
 from napari_relabel.gui.colors import ACCEPTED, ADDED, REMOVED
 from napari_relabel.gui.histogram import ScoreHistogram
-from napari_relabel.gui.order import next_unapproved, ordered
 from napari_relabel.gui.parts import ElidedLabel, QuietComboBox, QuietSpinBox
 from napari_relabel.gui.proposals_table import COLUMNS, ProposalsTable
-from napari_relabel.review.queue import CaseStatus, Gain
 from napari_relabel.review.tally import Histogram
 from napari_relabel.review.worklist import RegionInputs, RegionState, compute_regions
 
@@ -193,23 +191,3 @@ def test_the_window_shows_the_structure_and_its_surroundings() -> None:
 def test_windows_of_one_modality_are_similar_and_of_others_are_not() -> None:
     assert pixels.similar((-160, 240), (-150, 250))
     assert not pixels.similar((0, 300), (0, 30000))
-
-
-def status(case: str, state: str = "new", wrong: float | None = None) -> CaseStatus:
-    gain = None if wrong is None else Gain(wrong, 0.1, 0.1, 0.2)
-    return CaseStatus(case, state, gain=gain)  # type: ignore[arg-type]
-
-
-def test_cases_are_gone_through_by_what_a_reviewer_gains() -> None:
-    queue = [status("a", wrong=5), status("b"), status("c", wrong=50), status("d", wrong=7)]
-    assert ordered(queue, "folder") == ("a", "b", "c", "d")
-    assert ordered(queue, "expected_wrong") == ("c", "d", "a", "b")
-
-
-def test_the_next_case_to_do_is_found_going_round_once() -> None:
-    queue = [status("a"), status("b", "approved"), status("c", "approved"), status("d", "open")]
-    ids = [case.case_id for case in queue]
-    assert next_unapproved(queue, ids, "a") == "d"
-    assert next_unapproved(queue, ids, "d") == "a"
-    done = [status(case, "approved") for case in ids]
-    assert next_unapproved(done, ids, "b") is None
