@@ -219,6 +219,8 @@ def _trusted(
 
 
 def _about(name: str, result: TrainResult, n_jobs: int) -> list[str]:
+    from napari_relabel.training.onset import STEADY
+
     prefix = f"{name}: " if n_jobs > 1 else ""
     lines = [f"{prefix}Model of epoch {result.kept_epoch}: {result.model}"]
     if result.dice_mean is None:
@@ -229,6 +231,12 @@ def _about(name: str, result: TrainResult, n_jobs: int) -> list[str]:
     last = result.history[-1]
     if last.correcting_seconds is not None:
         lines.append(f"{prefix}Labels changed in training: {last.label_change:.2%} of the voxels")
+    steadiest = max((m.steadiness or 0 for m in result.history), default=0)
+    if not last.label_change and 0 < steadiest < STEADY:
+        lines.append(
+            f"{prefix}No two epochs agreed on what to correct (at best {steadiest:.2f}, {STEADY} "
+            "is needed): train longer, or set --start"
+        )
     return lines
 
 

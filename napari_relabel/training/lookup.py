@@ -11,7 +11,14 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.runfolder import FORMAT, SCHEMA, EpochMetrics
 
-_OPTIONAL = ("dice_given", "label_dice", "label_change", "uncertainty", "correcting_seconds")
+_OPTIONAL = (
+    "dice_given",
+    "label_dice",
+    "label_change",
+    "uncertainty",
+    "correcting_seconds",
+    "steadiness",
+)
 
 
 @dataclass(frozen=True)

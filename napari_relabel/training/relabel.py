@@ -172,7 +172,7 @@ class Corrector:
         if waiting and self._how.start == "steady":
             before, self._proposed = self._proposed or self._given, list(made.labels)
             agreement = agreement_of_changes(self._given, before, made.labels)
-            made.why["agreement with the epoch before"] = round(agreement, 4)
+            made.why["steadiness"] = round(agreement, 4)
             if agreement < STEADY:
                 return Relabelled(False, {**made.why, "start": None}, opinions)
         if waiting:

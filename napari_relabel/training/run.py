@@ -174,6 +174,7 @@ class Run:
             return metrics
         start = time.perf_counter()
         uncertainty = self.corrector.measures[-1].uncertainty
+        steadiness: float | None = None
         if self.epoch < self.options.epochs:
             relabelled = yield from relay(
                 self.corrector.after_epoch(self.networks, self.epoch),
@@ -181,6 +182,7 @@ class Run:
                     self.epoch, 0, f"relabelling after epoch {self.epoch}, case {done}"
                 ),
             )
+            steadiness = relabelled.why.get("steadiness")
             if relabelled.attempted:
                 self.flips = self.epoch
                 self._record(self.corrector.corrected, relabelled.why)
@@ -188,6 +190,7 @@ class Run:
         return replace(
             metrics,
             uncertainty=uncertainty,
+            steadiness=steadiness,
             correcting_seconds=round(time.perf_counter() - start, 3),
         )
 

@@ -53,6 +53,9 @@ class EpochMetrics:
         Mean total U per voxel after the epoch, on some of the training cases; with relabelling.
     correcting_seconds : float, optional
         Wall time of estimating and relabelling after the epoch.
+    steadiness : float, optional
+        How far the corrections that this epoch's network would make agree with those of the epoch
+        before, in [0, 1] (see `napari_relabel.training.onset`); until correcting begins.
     """
 
     epoch: int
@@ -65,6 +68,7 @@ class EpochMetrics:
     label_change: float | None = None
     uncertainty: float | None = None
     correcting_seconds: float | None = None
+    steadiness: float | None = None
 
 
 class RunFolder:

@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from napari_relabel.cli.app import app
+from napari_relabel.cli.train import _about
+from napari_relabel.training.onset import STEADY
+from napari_relabel.training.result import TrainResult
+from napari_relabel.training.runfolder import EpochMetrics
 
 
 def test_train_then_estimate(tmp_path: Path) -> None:
@@ -39,3 +44,20 @@ def test_train_then_estimate(tmp_path: Path) -> None:
     assert 0 <= trained["dice_mean"] <= 1  # type: ignore[operator]
     done = call("estimate", manifest, "--model", run, "--out", tmp_path / "r", "--samples", 2)
     assert len(done["estimated"]) == 6 and not done["failed"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("steadiness", "change", "said"),
+    [
+        ((None, 0.31, 0.62), 0.0, True),
+        ((None, 0.31, STEADY), 0.1, False),
+        ((None, 0.0, 0.0), 0.0, False),  # nothing to correct
+    ],
+)
+def test_corrections_that_never_began_are_explained(steadiness, change, said):
+    history = tuple(
+        EpochMetrics(e, 1.0, 0.5, 0.5, 1.0, None, None, change, 0.1, 1.0, value)
+        for e, value in enumerate(steadiness, start=1)
+    )
+    lines = _about("run", TrainResult(Path("run"), Path("run/model.pt"), 3, history, {}), 1)
+    assert any("at best 0.62" in line and "--start" in line for line in lines) == said

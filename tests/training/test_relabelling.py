@@ -23,6 +23,7 @@ from napari_relabel.training.judging import Opinion, averaged, judge
 from napari_relabel.training.lookup import look_at_run
 from napari_relabel.training.loop import train
 from napari_relabel.training.masks import write_corrected_masks
+from napari_relabel.training.onset import STEADY
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.relabel import Corrector
 from napari_relabel.training.trainer import Trainer
@@ -70,6 +71,12 @@ def test_wrong_masks_are_corrected_and_right_ones_are_not(wrong_discs, tmp_path)
     assert first.label_dice < 0.7
     assert last.label_dice > first.label_dice + 0.15
     assert last.label_change > 0
+    # It began when two epochs agreed, and not before.
+    begun = next(m.epoch for m in result.history if m.label_change) - 1
+    steadiness = [m.steadiness for m in result.history[:begun]]
+    assert steadiness[-1] >= STEADY
+    assert all(value < STEADY for value in steadiness[:-1])
+    assert result.history[begun].steadiness is None
     # Compared with clean masks the network is better than with the given ones.
     assert last.dice_mean > last.dice_given
 
@@ -227,7 +234,7 @@ def test_correcting_begins_when_two_epochs_agree(wrong_discs, monkeypatch, resum
             corrector = Corrector(cases, options, options.correction)
             corrector.load_state_dict(state, {})
         _, relabelled = run_to_end(corrector.after_epoch(networks, epoch))
-        assert relabelled.why["agreement with the epoch before"] == agreement
+        assert relabelled.why["steadiness"] == agreement
         assert relabelled.attempted == (epoch == 4)
         assert corrector.start == (4 if epoch == 4 else None)
         assert len(relabelled.opinions) == len(given)
