@@ -60,7 +60,7 @@ def level_of(earlier: int) -> float:
         tails add up to at most 5 %, so whoever audits until an audit passes is misled no more
         often than that.
     """
-    return 1 - (1 - LEVEL) / 2**earlier
+    return 1 - float((1 - LEVEL) * 0.5**earlier)
 
 
 def drawn(names: Sequence[str], size: int, seed: str) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_relabel.review.audit_results import AuditReport
 from napari_relabel.review.chain import Action, Chain
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
@@ -65,7 +66,11 @@ class CaseAccount:
 
 
 def account_for(
-    folder: ReviewFolder, chain: Chain, reviewer: str, case_id: str
+    folder: ReviewFolder,
+    chain: Chain,
+    reviewer: str,
+    case_id: str,
+    audits: Sequence[AuditReport] = (),
 ) -> tuple[CaseAccount, CaseState] | None:
     """Account for what a reviewer did to a case.
 
@@ -77,6 +82,8 @@ def account_for(
         All actions of the reviewer.
     reviewer, case_id : str
         Who, and which case.
+    audits : sequence of AuditReport
+        All audits of the review.
 
     Returns
     -------
@@ -104,7 +111,7 @@ def account_for(
     account = CaseAccount(
         case_id=case_id,
         reviewer=reviewer,
-        record=sidecar(folder.record(case_id), labels, state, history, actions, reviewer),
+        record=sidecar(folder.record(case_id), labels, state, history, actions, reviewer, audits),
         changed=changed,
         changed_ml=None if ml is None else changed * ml,
         volumes={

@@ -206,6 +206,9 @@ class OpenCase:
         if found is not None or not self._exact:
             self.worklist.anchor = flat
             self.worklist.go(found)
+        elif self.worklist.current is None:
+            # What came back may have begun where nothing is proposed.
+            self.worklist.go(self.worklist.next_after(0))
 
     def agreeing_fraction(self) -> float | None:
         """Share of the open proposed voxels whose given label is the prediction."""

@@ -134,8 +134,10 @@ def test_audits_of_simulated_reviews_hold_the_truth(population, n, quits):
         for k, member in enumerate(sample):
             judged[member] = True
             found = int((wrong & judged).sum())
+            if not quits:
+                continue
             low, high = interval(found, found + n - k - 1, n, population)
-            if quits and (high < 0.06 * population or low > 0.04 * population):
+            if high < 0.06 * population or low > 0.04 * population:
                 break
         found, m = int((wrong & judged).sum()), int(judged.sum())
         counts = interval(found, found + n - m, n, population)
