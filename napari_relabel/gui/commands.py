@@ -23,6 +23,9 @@ NUDGE = 0.01
 #: Share that is to be right of what is accepted as the surest.
 PRECISION = 0.95
 
+#: What to do after a decision in bulk.
+AUDIT_HINT = "Review > Audit checks a random sample of such decisions"
+
 #: Key under which the order of the cases is remembered with the view.
 _ORDER = "order"
 
@@ -86,7 +89,7 @@ class ReviewCommands:
 
     def accept_all(self) -> None:
         """Accept every proposal of the case that is still open."""
-        self._count("accepted", lambda s: s.accept_remaining())
+        self._count(f"accepted. {AUDIT_HINT}", lambda s: s.accept_remaining())
 
     def reject_all(self) -> None:
         """Reject every proposal of the case that is still open."""
@@ -109,7 +112,8 @@ class ReviewCommands:
             else:
                 many = "" if found.proposals == 1 else "s"
                 self._controller.tell(
-                    f"{found.proposals:,} proposal{many} accepted, expected to be right {found}."
+                    f"{found.proposals:,} proposal{many} accepted, expected to be right {found}. "
+                    f"{AUDIT_HINT}."
                 )
 
         self._move(surest)
@@ -128,11 +132,11 @@ class ReviewCommands:
 
     def undo(self) -> None:
         """Undo the last action on this case."""
-        self._move(lambda s: self._else(s.undo(), "Nothing to undo."))
+        self._move(lambda s: self._turned(s.undo(), "undone", "Nothing to undo."))
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        self._move(lambda s: self._else(s.redo(), "Nothing to redo."))
+        self._move(lambda s: self._turned(s.redo(), "done again", "Nothing to redo."))
 
     # -- cases ----------------------------------------------------------------------------------
 
@@ -257,9 +261,11 @@ class ReviewCommands:
         else:
             self._controller.tell(at_the_end)
 
-    def _else(self, done: bool, message: str) -> None:
-        if not done:
-            self._controller.tell(message)
+    def _turned(self, cases: int, done: str, nothing: str) -> None:
+        if cases == 0:
+            self._controller.tell(nothing)
+        elif cases > 1:
+            self._controller.tell(f"The reopening of {cases:,} cases was {done}.")
 
     def _slice(self) -> Box:
         """The slice on screen, in axes of the grid; the whole case in 2D."""

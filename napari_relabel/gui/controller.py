@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_relabel.core.regions import Region
+from napari_relabel.gui.exhibit import Exhibit
 from napari_relabel.gui.frame import Box, Frame, frame_of_case
 from napari_relabel.gui.layers import LayerSet
 from napari_relabel.gui.navigation import frame_box, restore_view, view_state
@@ -52,6 +53,8 @@ class ReviewController(QObject):
         Other labels are visible.
     frames : callable
         Placement of a case, from the session.
+    exhibit : Exhibit or None
+        What the canvas shows and follows in place of the current proposal.
     memory : dict
         What else to remember with the view, as JSON values.
     told : Signal(str, bool)
@@ -72,6 +75,7 @@ class ReviewController(QObject):
         self.memory: dict[str, Any] = {}
         self._new_layers: list[Callable[[LayerSet], None]] = []
         self.frames: Callable[[ReviewSession], Frame] = frame_of_case
+        self.exhibit: Exhibit | None = None
         self._boxes: list[Box] = []
         self._shown: object = None
         self._follow = False
@@ -250,16 +254,18 @@ class ReviewController(QObject):
             layers.show_estimate(session)
         else:
             layers.show_flips(session)
-        if self._follow and session.current is not None:
+        layers.show_exhibit(session, self.exhibit)
+        shown = self.exhibit or session.current
+        if self._follow and shown is not None:
             self._follow = False
-            self._go_to(session.current)
+            self._go_to(shown)
         elif snapshot.regions_ready:
             self._follow = False
         self.refreshed.emit(snapshot)
         if not snapshot.regions_ready:
             self._settle_timer.start()
 
-    def _go_to(self, region: Region) -> None:
+    def _go_to(self, region: Region | Exhibit) -> None:
         session, layers = self.session, self.layers
         assert session is not None
         assert layers is not None

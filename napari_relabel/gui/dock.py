@@ -22,6 +22,8 @@ from qtpy.QtWidgets import (
 
 from napari_relabel.gui import settings
 from napari_relabel.gui.actions import review_actions
+from napari_relabel.gui.audit_panel import AuditPanel
+from napari_relabel.gui.auditing import Auditing
 from napari_relabel.gui.canvas_input import CanvasInput
 from napari_relabel.gui.case_panel import CasePanel
 from napari_relabel.gui.commands import ReviewCommands
@@ -63,8 +65,11 @@ class ReviewDock(QScrollArea):
         self.saving = Saving(self.controller, self.commands)
         self.learning = Learning(self.controller)
         self.reporting = Reporting(self.controller)
-        table = review_actions(self.commands, self.saving.save, self.learning.toggle)
-        found = with_keys(table, settings.keys())
+        self.auditing = Auditing(self.controller)
+        table = review_actions(
+            self.commands, self.saving.save, self.learning.toggle, self.auditing.start
+        )
+        found = self.auditing.during(with_keys(table, settings.keys()))
         actions = {action.id: action for action in found}
         self._keys = KeyBinder(napari_viewer, found)
         self.controller.on_new_layers(self._keys.bind_layers)
@@ -76,6 +81,7 @@ class ReviewDock(QScrollArea):
         self.estimate = EstimatePanel()
         self.rule = RulePanel(self.controller, self.commands, self.learning, actions)
         self.decisions = DecisionPanel(self.controller, self.commands, actions)
+        self.audit = AuditPanel(self.auditing, actions)
         self.save = SavePanel(self.controller, actions["save"])
         self.status = QLabel()
         self.status.setWordWrap(True)
@@ -91,6 +97,7 @@ class ReviewDock(QScrollArea):
             self.estimating.close,
             self.learning.close,
             self.reporting.close,
+            self.auditing.close,
             self.controller.close,
         ]
         self._build()
@@ -144,6 +151,7 @@ class ReviewDock(QScrollArea):
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(8)
         layout.addWidget(self.start)
+        layout.addWidget(self.audit)
         for panel in (self.case, self.estimate, self.rule):
             layout.addWidget(panel)
         layout.addWidget(self.decisions, 1)
@@ -165,6 +173,8 @@ class ReviewDock(QScrollArea):
         self.case.folder_wanted.connect(self.open_folder)
         self.case.move_wanted.connect(self._move)
         self.case.report_wanted.connect(self.reporting.write)
+        self.case.audit_wanted.connect(self.auditing.start)
+        self.auditing.changed.connect(self._show_session)
         self.case.close_wanted.connect(controller.close_session)
         self.estimate.estimate_wanted.connect(self.estimating.start)
         self.estimate.cancel_wanted.connect(self.estimating.cancel)
@@ -188,6 +198,7 @@ class ReviewDock(QScrollArea):
                 self.estimating.close,
                 self.learning.close,
                 self.reporting.close,
+                self.auditing.close,
                 controller.abandon,
             ],
         )
@@ -199,8 +210,9 @@ class ReviewDock(QScrollArea):
     def _show_session(self) -> None:
         is_open = self.controller.session is not None
         self.start.setVisible(not is_open)
+        self.audit.setVisible(self.auditing.active)
         for panel in (self.case, self.estimate, self.rule, self.decisions, self.save):
-            panel.setVisible(is_open)
+            panel.setVisible(is_open and not self.auditing.active)
 
     def _suit_case(self) -> None:
         session = self.controller.session

@@ -17,7 +17,7 @@ from napari_relabel.core.audit import (
     most_wrong,
     wrong_in_all,
 )
-from napari_relabel.review.audit import Audit, read_audits
+from napari_relabel.review.audit import Audit, find_audit, read_audits
 from napari_relabel.review.bulk import Unit
 from napari_relabel.review.chain import Action, read_chain
 from napari_relabel.review.folder import ReviewFolder
@@ -100,6 +100,19 @@ class AuditReport:
         state = {True: "passed", False: "failed", None: "not finished"}[self.passed]
         return f"{state}, reopened" if "all" in self.reopened else state
 
+    @property
+    def scope(self) -> Scope | None:
+        """What should be reopened: all where it failed, else what was found wrong, or nothing."""
+        if self.passed is None or "all" in self.reopened:
+            return None
+        if not self.passed:
+            return "all"
+        return "wrong" if "wrong" not in self.reopened and self.to_reopen("wrong") else None
+
+    def why(self, scope: Scope, by: str) -> dict[str, Any]:
+        """What the journal notes of a reopening."""
+        return {"audit": self.audit.id, "scope": scope, "by": by}
+
     def to_reopen(self, scope: Scope) -> list[Unit]:
         """Proposals to reopen: those that someone found wrong, or all but those found right.
 
@@ -167,6 +180,12 @@ def audit_reports(folder: ReviewFolder) -> tuple[AuditReport, ...]:
         report_of(audit, verdicts.get(audit.id, {}), reopened[audit.of].get(audit.id, ()))
         for audit in audits
     )
+
+
+def report_on(folder: ReviewFolder, audit_id: str) -> AuditReport:
+    """What one audit found; ReviewError where there is none of that id."""
+    find_audit(folder, audit_id)
+    return next(r for r in audit_reports(folder) if r.audit.id == audit_id)
 
 
 def report_of(

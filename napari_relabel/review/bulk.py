@@ -13,7 +13,8 @@ import numpy.typing as npt
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.regions import component_ids
 from napari_relabel.review.chain import Action, Chain
-from napari_relabel.review.changes import ACCEPTED, Change, Mask
+from napari_relabel.review.changes import ACCEPTED, Box, Change, Mask, crop
+from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.history import History
 from napari_relabel.review.state import CaseState
 
@@ -138,6 +139,23 @@ def proposals(
     places = places[order]
     flat = np.ravel_multi_index(at, given.shape)[places]
     return rank[ids].astype(np.int64), flat.astype(np.int64), source[places], target[places]
+
+
+def place_of(unit: Unit, change: Change, given: LabelArray) -> tuple[Mask, Box]:
+    """Voxels of a proposal and the box that they lie in, from the decision that accepted it.
+
+    Raises
+    ------
+    ReviewError
+        If the decision accepted no such proposal.
+    """
+    ids, first, _, _ = proposals(change, given)
+    mask = np.zeros(change.shape, np.bool_)
+    mask[change.mask] = (first == unit.first)[ids]
+    tight = crop(mask, change.box)
+    if tight is None:
+        raise ReviewError(f"{unit.name} is no proposal of the decision that it names")
+    return tight
 
 
 def owners_of(state: CaseState, history: History) -> Owners:
