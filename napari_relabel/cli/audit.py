@@ -30,6 +30,12 @@ def audit(
         int | None,
         typer.Option(min=1, help="With --draw: proposals (default: as many as will likely do)."),
     ] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, max=1, help="With --draw: as many as give an interval of this width."
+        ),
+    ] = None,
     seed: Annotated[
         str | None, typer.Option(help="With --draw: of the sample (default: a random one).")
     ] = None,
@@ -66,11 +72,13 @@ def audit(
     """
     if sum((draw, verify, reopen is not None)) > 1:
         fail("one at a time: --draw, --verify or --reopen")
-    if not draw and (of is not None or size is not None or seed is not None or again):
-        fail("--of, --size, --seed and --again go with --draw")
+    if not draw and (again or any(x is not None for x in (of, size, width, seed))):
+        fail("--of, --size, --width, --seed and --again go with --draw")
+    if size is not None and width is not None:
+        fail("say --size or --width")
     review, name = ReviewFolder.open(folder), reviewer or getpass.getuser()
     if draw:
-        _draw(review, name, of, allowed, size, seed, again, as_json)
+        _draw(review, name, of, allowed, size, width, seed, again, as_json)
     elif verify:
         _verify(review, as_json)
     elif reopen is not None:
@@ -85,6 +93,7 @@ def _draw(
     of: str | None,
     allowed: float,
     size: int | None,
+    width: float | None,
     seed: str | None,
     again: bool,
     as_json: bool,
@@ -95,6 +104,8 @@ def _draw(
 
     steps = iter_frame(review, pick_decider(review, name, of), again=again)
     frame = follow(steps, "audit")
+    if width is not None:
+        size = frame.size_for_width(width, allowed)
     made = draw(review, frame, name, allowed=allowed, size=size, seed=seed)
     most = frame.most_wrong(len(made.sample), allowed)
     lines = [

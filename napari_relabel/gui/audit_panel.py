@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_relabel.gui.actions import Action
-from napari_relabel.gui.audit_text import judging_text, result_text, setup_text
+from napari_relabel.gui.audit_text import judging_text, plan_text, result_text, setup_text
 from napari_relabel.gui.auditing import Auditing
 from napari_relabel.gui.parts import (
     SPACING,
@@ -106,15 +106,8 @@ class AuditPanel(QWidget):
         self.settings = QWidget()
         layout.addWidget(self.settings)
         inner = _column(self.settings)
-        inner.addLayout(
-            row(
-                QLabel("allow"),
-                self.allowed,
-                QLabel("wrong, look at"),
-                self.sample_size,
-                stretch=(0, 1, 0, 1),
-            )
-        )
+        inner.addLayout(row(QLabel("allowed to be wrong"), self.allowed, stretch=(1, 0)))
+        inner.addLayout(row(QLabel("proposals to look at"), self.sample_size, stretch=(1, 0)))
         inner.addWidget(self.plan)
         layout.addWidget(self.begin)
         return page
@@ -146,13 +139,9 @@ class AuditPanel(QWidget):
         frame = self._auditing.frame
         if frame is None:
             return
-        most = frame.most_wrong(self.sample_size.value(), self.allowed.value() / 100)
+        most, text = plan_text(frame, self.sample_size.value(), self.allowed.value() / 100)
         self.begin.setEnabled(most is not None)
-        self.plan.setText(
-            "Too few to show anything, even without an error."
-            if most is None
-            else f"They pass if at most <b>{most:,}</b> of {self.sample_size.value():,} are wrong."
-        )
+        self.plan.setText(text)
 
     def _begin(self) -> None:
         if self._auditing.frame is None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from napari_relabel.core.audit import error_rate
 from napari_relabel.gui.auditing import Auditing
 from napari_relabel.gui.judging import Judging
 from napari_relabel.review.audit_results import AuditReport, AuditResult
+from napari_relabel.review.drawing import Frame
 
 
 def setup_text(auditing: Auditing) -> str:
@@ -31,6 +33,18 @@ def setup_text(auditing: Auditing) -> str:
     if frame.earlier:
         text += f" Audited {len(frame.earlier)} time{_s(len(frame.earlier))} before."
     return text
+
+
+def plan_text(frame: Frame, size: int, allowed: float) -> tuple[int | None, str]:
+    """How many of a sample may be wrong (None: it cannot show anything), and what it will tell."""
+    most = frame.most_wrong(size, allowed)
+    if most is None:
+        return None, "Too few to show that, even without an error."
+    rate = error_rate(most, size, size, len(frame.units), frame.level)
+    return most, (
+        f"They pass if at most <b>{most:,}</b> of {size:,} are wrong; with as many, the share of "
+        f"wrong proposals is {rate}."
+    )
 
 
 def judging_text(judging: Judging, names: Mapping[int, str]) -> tuple[str, str]:

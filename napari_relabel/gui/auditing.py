@@ -121,7 +121,7 @@ class Auditing(QObject):
             self._controller.tell("Open a review first.", wrong=True)
             return
         self._folder, self._auditor = session.folder, session.reviewer
-        if not self._controller.attempt(self._look):
+        if not self._controller.attempt(self._look, slow=True):
             return
         if not self.choices:
             self._controller.tell(
@@ -273,10 +273,12 @@ class Auditing(QObject):
             return
         voxels: list[int] = []
         if self._controller.attempt(lambda: voxels.append(session.reopen(ready)), slow=True):
-            many = "" if len(ready.cases) == 1 else "s"
+            many, of = "" if len(ready.cases) == 1 else "s", session.reviewer
             self.leave()
+            whose = "" if of == self._auditor else f" of {of}"
             self._controller.tell(
-                f"{voxels[0]:,} voxels in {len(ready.cases):,} case{many} are undecided again."
+                f"{voxels[0]:,} voxels{whose} in {len(ready.cases):,} case{many} are undecided "
+                "again. Undo in one of them takes that back in all."
             )
 
     def _switch(self, reviewer: str) -> None:
@@ -301,7 +303,9 @@ class Auditing(QObject):
 
     def _reset(self) -> None:
         if self.judging is not None:
-            self.judging.close()
+            self._controller.attempt(self.judging.close)
+        self._controller.exhibit = None
+        self._controller.refresh()
         self._collecting.cancel()
         self._reopening.cancel()
         self.phase, self.choices, self.problem = "off", [], ""

@@ -7,7 +7,7 @@ from functools import partial
 
 from qtpy.QtCore import QObject
 
-from napari_relabel.core.audit import most_wrong
+from napari_relabel.core.sampling import most_wrong
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.exhibit import Exhibit
 from napari_relabel.gui.qt import Signal
@@ -140,9 +140,7 @@ class Judging(QObject):
         self._controller.follow()
 
     def close(self) -> None:
-        """Stop showing proposals; what was judged is on the disk."""
-        self._controller.exhibit = None
-        self._controller.refresh()
+        """Make what was judged survive a power cut, and let go of its journal."""
         self._book.close()
 
     def _judged(self, index: int) -> bool:

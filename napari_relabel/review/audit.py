@@ -38,7 +38,7 @@ class Audit:
     allowed : float
         Largest share of wrong proposals with which the decisions pass, in [0, 1].
     seed : str
-        Of the sample, see `napari_relabel.core.audit.drawn`.
+        Of the sample, see `napari_relabel.core.sampling.drawn`.
     heads : tuple of str
         Last actions of the reviewer when the frame was made: the journals up to them give it again.
     frame : tuple of Unit

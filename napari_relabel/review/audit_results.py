@@ -9,14 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_relabel.core.audit import (
-    ErrorRate,
-    error_in_voxels,
-    error_rate,
-    kappa,
-    most_wrong,
-    wrong_in_all,
-)
+from napari_relabel.core.audit import ErrorRate, error_in_voxels, error_rate, kappa, wrong_in_all
+from napari_relabel.core.sampling import most_wrong
 from napari_relabel.review.audit import Audit, find_audit, read_audits
 from napari_relabel.review.bulk import Unit
 from napari_relabel.review.chain import Action, read_chain
@@ -98,6 +92,9 @@ class AuditReport:
     def state(self) -> str:
         """In one word or a few."""
         state = {True: "passed", False: "failed", None: "not finished"}[self.passed]
+        said = set().union(*self.verdicts.values())
+        if self.passed is None and all(unit.name in said for unit in self.audit.drawn):
+            state = "disputed"
         return f"{state}, reopened" if "all" in self.reopened else state
 
     @property

@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from napari_relabel.core.audit import drawn, level_of, most_wrong, proposed_size
+from napari_relabel.core.audit import level_of
 from napari_relabel.core.progress import Progress
+from napari_relabel.core.sampling import EXPECTED, drawn, most_wrong, proposed_size, size_for_width
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.review.audit import ALLOWED, Audit, audit_path, read_audits, write_audit
 from napari_relabel.review.audit_results import AuditReport, audit_reports
@@ -47,8 +48,12 @@ class Frame:
         return level_of(len(self.earlier))
 
     def proposed_size(self, allowed: float = ALLOWED) -> int:
-        """Proposals to draw, see `napari_relabel.core.audit.proposed_size`."""
+        """Proposals to draw, see `napari_relabel.core.sampling.proposed_size`."""
         return proposed_size(len(self.units), allowed, level=self.level)
+
+    def size_for_width(self, width: float, allowed: float = ALLOWED) -> int:
+        """Proposals to draw for an interval of some width, see `napari_relabel.core.sampling`."""
+        return size_for_width(len(self.units), width, EXPECTED * allowed, self.level)
 
     def most_wrong(self, size: int, allowed: float = ALLOWED) -> int | None:
         """How many of a sample may be wrong; None where it is too small to show anything."""
@@ -286,5 +291,5 @@ def _differs(audit: Audit, units: Iterable[Unit], before: Iterable[Audit]) -> st
 def _unsettled(report: AuditReport) -> str:
     name = f"audit {report.audit.id} of these decisions"
     if report.passed is None:
-        return f"{name} is not finished: go on with it, or audit them again"
+        return f"{name} is {report.state}: go on with it, or audit them again"
     return f"{name} failed: reopen them, or audit them again"

@@ -101,6 +101,7 @@ def test_a_file_that_was_changed_is_noticed(review: Path) -> None:
     [
         (["--draw", "--verify"], "one at a time"),
         (["--size", 3], "go with --draw"),
+        (["--draw", "--size", 30, "--width", 0.1], "say --size or --width"),
         (["--draw", "--size", 3], "even without an error"),
         (["--reopen", "nowhere"], "has no audit 'nowhere'"),
         (["--draw", "--of", "carl"], "nothing of what carl accepted in bulk"),

@@ -12,15 +12,13 @@ from scipy.stats import binomtest, chisquare, hypergeom
 
 from napari_relabel.core.audit import (
     LEVEL,
-    drawn,
     error_in_voxels,
     error_rate,
     kappa,
     level_of,
-    most_wrong,
-    proposed_size,
     wrong_in_all,
 )
+from napari_relabel.core.sampling import drawn, most_wrong, proposed_size, size_for_width
 
 interval = cache(wrong_in_all)
 
@@ -212,6 +210,20 @@ def test_the_proposed_size_is_the_smallest_that_will_do(population, allowed):
     assert passes(size) >= 0.8
     if population <= 500:
         assert all(passes(n) < 0.8 for n in range(1, size))
+
+
+@pytest.mark.parametrize("population", [40, 900, 20_000])
+@pytest.mark.parametrize(("width", "share"), [(0.3, 0.1), (0.1, 0.02), (0.05, 0.0), (0.02, 0.05)])
+def test_the_size_for_a_width_gives_it(population, width, share):
+    n = size_for_width(population, width, share)
+    wrong = int(np.ceil(share * n - 1e-9))
+    low, high = wrong_in_all(wrong, wrong, n, population)
+    assert n == population or (high - low) / population <= width + 1e-9
+    # About as many as the binomial asks for, fewer where that is a good part of the population.
+    fewer = max(1, int(0.7 * n))
+    wrong = int(np.ceil(share * fewer - 1e-9))
+    low, high = wrong_in_all(wrong, wrong, fewer, population)
+    assert n < 8 or (high - low) / population > width
 
 
 def test_a_sample_passes_decisions_that_are_too_bad_as_rarely_as_it_says():

@@ -125,7 +125,7 @@ def test_a_failed_audit_from_the_key_to_the_reopening(
     assert not audit.isVisible()
     assert layers.corrected.editable
     assert layers.flips.data is layers._flips
-    assert "1,512 voxels in 2 cases are undecided again" in dock.status.text()
+    assert "1,512 voxels of auto in 2 cases are undecided again" in dock.status.text()
     after = ReviewSession(dots, reviewer="auto")
     undecided = [(after.load_again(i).state.decisions == 1).sum() for i in after.case_ids]
     assert sum(undecided) == 8 * 36

@@ -263,6 +263,14 @@ def test_two_reviewers_who_differ(folder):
     # By hand: they agree on 37 of 40, by chance on (4*1 + 36*39)/1600.
     chance = (4 * 1 + 36 * 39) / 1600
     assert report.kappa == pytest.approx((37 / 40 - chance) / (1 - chance))
+    assert report.state == "passed"
+    judge(folder, audit, 12, "bob")
+    report = report_on(folder, audit.id)
+    assert (report.passed, report.state) == (None, "disputed")
+    with pytest.raises(ReviewError, match="is disputed"):
+        finish(iter_frame(folder, "auto"))
+    judge(folder, audit, 1, "bob")
+    report = report_on(folder, audit.id)
     # Disputed proposals are reopened with those found wrong.
     assert {u.name for u in report.to_reopen("wrong")} == {u.name for u in audit.drawn[:4]}
 
