@@ -48,7 +48,7 @@ class Audit:
     level : float
         Confidence of its interval, in (0, 1).
     earlier : tuple of str
-        Audits that judged some of these decisions before.
+        Audits of some of these decisions that were drawn before.
     """
 
     id: str

@@ -34,7 +34,7 @@ class Frame:
     heads : tuple of str
         Last actions of that reviewer.
     earlier : tuple of str
-        Audits that judged some of these decisions before.
+        Audits of some of these decisions that were drawn before.
     """
 
     of: str
@@ -148,8 +148,8 @@ def iter_frame(
     before = [r for r in reports if r.audit.actions & actions]
     if before and not again:
         raise ReviewError(_unsettled(before[-1]))
-    earlier = tuple(r.audit.id for r in before if r.results)
-    return Frame(of, tuple(units), chain.heads, earlier)
+    # Also those that nobody judged so far: they could be, after this one.
+    return Frame(of, tuple(units), chain.heads, tuple(r.audit.id for r in before))
 
 
 def draw(

@@ -109,7 +109,8 @@ class ReviewReversal(ReviewBrowser):
         self._write_all(entries)
         (case.history.undid if kind == "undo" else case.history.redid)(step)
         case.commit(effect, step.change.kind)
-        if kind == "undo" or step.change.kind == "reopen":
+        opens = (kind == "undo") != (step.change.kind == "reopen")
+        if opens:
             case.go_to(step.change)
         else:
             case.advance(None)

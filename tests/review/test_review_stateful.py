@@ -223,9 +223,22 @@ class SessionMachine(RuleBasedStateMachine):
             found += standing_units(case_id, case.state, case.history, actions)
         return found
 
-    @rule(keep=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 99))
-    def reopen_bulk(self, keep, seed):
+    @rule(
+        keep=st.sampled_from([0.0, 0.5]),
+        seed=st.integers(0, 99),
+        everywhere=st.booleans(),
+        lock=st.booleans(),
+        turns=st.integers(0, 2),
+        data=st.data(),
+    )
+    def reopen_bulk(self, keep, seed, everywhere, lock, turns, data):
         """Reopen all that was accepted in bulk, or half of it, in all cases at once."""
+        for _ in self.models if everywhere else ():
+            self.set_delta(0.05)
+            self.accept_remaining()
+            self.other_case()
+        if lock:
+            self.lock(data, True, True)
         units = self.units()
         chosen = np.random.default_rng(seed).random(len(units)) >= keep
         units = [unit for unit, taken in zip(units, chosen, strict=True) if taken]
@@ -247,6 +260,11 @@ class SessionMachine(RuleBasedStateMachine):
                 self.session.reopen(ready)
         else:
             assert len(units) == 0
+        # At once, before anything else comes in between.
+        for kind in ("undo", "redo")[:turns]:
+            getattr(self, kind)(1)
+            self.same_as_model()
+        self.same_from_the_journals()
 
     @rule(data=st.data(), lock=st.booleans(), whole=st.booleans())
     def lock(self, data, lock, whole):
@@ -367,6 +385,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert (after.case_id, after.options, after.delta, after.min_size) == expected
             assert (after.current is None) == (at is None)
         before.close()
+        self.same_from_the_journals()
 
     @precondition(lambda self: hasattr(self, "session"))
     @invariant()
@@ -380,19 +399,14 @@ class SessionMachine(RuleBasedStateMachine):
         assert session.can_redo == bool(model.redo_stack)
         assert session.is_approved == model.approved
 
-    @precondition(lambda self: hasattr(self, "session"))
-    @invariant()
-    def bulk_decisions_are_those_of_the_model(self):
+    def same_from_the_journals(self):
+        """What stands accepted in bulk and the masks, in all cases."""
         expected = {
             (case_id, action, first): voxels.size
             for case_id, model in self.models.items()
             for (action, first), voxels in model.standing().items()
         }
         assert {(u.case_id, u.action, u.first): u.voxels for u in self.units()} == expected
-
-    @precondition(lambda self: hasattr(self, "session"))
-    @invariant()
-    def the_journals_give_the_same_masks(self):
         report = replay(self.folder, reviewer=self.session.reviewer)
         rebuilt = {case.case_id: case.indices_sha256 for case in report.cases}
         for case_id, model in self.models.items():
