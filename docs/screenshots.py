@@ -31,6 +31,8 @@ from napari_relabel.gui.train_dock import TrainDock
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.models.api import bundled_models
 from napari_relabel.review.arranging import Arrangement
+from napari_relabel.review.decide import decide
+from napari_relabel.review.folder import ReviewFolder
 
 T = TypeVar("T")
 IMAGES = Path(__file__).resolve().parent / "images"
@@ -45,6 +47,7 @@ def main(names: list[str]) -> None:
         "review-ct": review_ct,
         "learn": learn,
         "cases": cases,
+        "audit": audit,
         "train": train,
     }
     shutil.rmtree(PLACE, ignore_errors=True)
@@ -130,6 +133,22 @@ def review_lesions(viewer: Viewer, name: str, approved: int) -> ReviewDock:
         session.spend(60 + 17 * number)
         settle(dock)
     return dock
+
+
+def audit(viewer: Viewer) -> None:
+    """A proposal of an audit of what was accepted without a person."""
+    decide(ReviewFolder.open(PLACE / "skin-review"), max_fraction=1)
+    dock = open_review(viewer, PLACE / "skin-review", reviewer="anna")
+    settle(dock)
+    dock.auditing.start()
+    wait(lambda: dock.auditing.frame is not None and not dock.auditing.busy)
+    dock.audit.allowed.setValue(20)
+    dock.audit.begin.click()
+    settle(dock)
+    largest = max(dock.auditing.judging.units, key=lambda unit: unit.voxels)
+    while dock.auditing.judging.unit != largest:
+        dock.auditing.judging.step(+1)
+    settle(dock)
 
 
 def train(viewer: Viewer) -> None:

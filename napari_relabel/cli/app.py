@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from napari_relabel.cli import data, demo, model, people, reproduce, review
+from napari_relabel.cli import audit, data, demo, model, people, reproduce, review
 from napari_relabel.cli import train as training
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for verb in (
     review.review,
     review.learn,
     review.decide,
+    audit.audit,
     review.export,
     review.replay,
     review.report,

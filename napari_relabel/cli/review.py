@@ -159,6 +159,8 @@ def decide(
     lines = [str(report)]
     if learnt and review.learnt is not None:
         lines.insert(0, review.learnt.learnt.describe())
+    if any(case.voxels for case in report.cases):
+        lines.append(f"Is it right? Draw a sample: napari-relabel audit {folder} --draw")
     emit(asdict(report), lines, as_json=as_json)
 
 

@@ -174,7 +174,7 @@ def find_regions(
         return _no_regions(components, labels, voxel_mm)
     position = np.unravel_index(flat, mask.shape)
     source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
-    ids = _component_ids(position, source.astype(np.uint16) * 256 + target + 1)
+    ids = component_ids(position, source.astype(np.uint16) * 256 + target + 1)
     n = int(ids.max()) + 1
     voxels = np.bincount(ids, minlength=n)
     score = found.score.reshape(-1)[flat]
@@ -207,10 +207,24 @@ def find_regions(
     )
 
 
-def _component_ids(
+def component_ids(
     position: tuple[npt.NDArray[np.intp], ...], code: npt.NDArray[np.uint16]
 ) -> npt.NDArray[np.int64]:
-    """Component 0..n-1 of each voxel; voxels touch if their codes are equal."""
+    """Component of voxels that touch and have one code.
+
+    Parameters
+    ----------
+    position : tuple of ndarray, each of shape (n,), int
+        Coordinates of the voxels, in 2D or 3D; at least one voxel.
+    code : ndarray, shape (n,), uint16
+        At least 1; voxels that touch (8 neighbours in 2D, 26 in 3D) are one component if theirs
+        are equal.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+        0, 1, ... per voxel.
+    """
     lowest = [int(along.min()) for along in position]
     box = tuple(int(along.max()) - low + 1 for along, low in zip(position, lowest, strict=True))
     inside = tuple(along - low for along, low in zip(position, lowest, strict=True))

@@ -51,7 +51,10 @@ class Action:
 
 
 def review_actions(
-    commands: ReviewCommands, save: Callable[[], None], learn: Callable[[], None]
+    commands: ReviewCommands,
+    save: Callable[[], None],
+    learn: Callable[[], None],
+    audit: Callable[[], None],
 ) -> tuple[Action, ...]:
     """Everything that has a key.
 
@@ -63,6 +66,8 @@ def review_actions(
         Approves the case and saves its mask.
     learn : callable
         Learns a rule from the approved cases.
+    audit : callable
+        Audits what was accepted in bulk.
     """
     c = commands
     return (
@@ -179,6 +184,13 @@ def review_actions(
             "Choose the rule that suits the approved cases; asks before it is used",
             "Control-Shift-H",
             learn,
+        ),
+        Action(
+            "audit",
+            "Audit bulk decisions…",
+            "Judge a random sample of what was accepted in bulk, to know how much of it is wrong",
+            "Control-Shift-G",
+            audit,
         ),
         Action("view", "View", "Given, corrected, difference, and again", "H", c.cycle_view),
         Action(

@@ -57,6 +57,7 @@ class CasePanel(QWidget):
     folder_wanted = Signal(str)
     move_wanted = Signal(str)
     report_wanted = Signal(object)
+    audit_wanted = Signal()
     close_wanted = Signal()
 
     def __init__(
@@ -93,6 +94,7 @@ class CasePanel(QWidget):
         entries = QMenu(self)
         entries.addAction("Open review folder…", self._choose_folder)
         entries.addAction("Save session as…", self._choose_place)
+        entries.addAction("Audit bulk decisions…", self.audit_wanted)
         entries.addAction("Write report…", self._choose_report)
         entries.addSeparator()
         self._orders: dict[Arrangement, QAction] = {}

@@ -23,6 +23,9 @@ NUDGE = 0.01
 #: Share that is to be right of what is accepted as the surest.
 PRECISION = 0.95
 
+#: What to do after a decision in bulk.
+AUDIT_HINT = "Review > Audit checks a random sample of such decisions"
+
 
 class ReviewCommands:
     """Commands on the session that a controller has open; without one they do nothing.
@@ -89,7 +92,7 @@ class ReviewCommands:
 
     def accept_all(self) -> None:
         """Accept every proposal of the case that is still open."""
-        self._count("accepted", lambda s: s.accept_remaining())
+        self._count(f"accepted. {AUDIT_HINT}", lambda s: s.accept_remaining())
 
     def reject_all(self) -> None:
         """Reject every proposal of the case that is still open."""
@@ -112,7 +115,8 @@ class ReviewCommands:
             else:
                 many = "" if found.proposals == 1 else "s"
                 self._controller.tell(
-                    f"{found.proposals:,} proposal{many} accepted, expected to be right {found}."
+                    f"{found.proposals:,} proposal{many} accepted, expected to be right {found}. "
+                    f"{AUDIT_HINT}."
                 )
 
         self._move(surest)
@@ -131,11 +135,11 @@ class ReviewCommands:
 
     def undo(self) -> None:
         """Undo the last action on this case."""
-        self._move(lambda s: self._else(s.undo(), "Nothing to undo."))
+        self._move(lambda s: self._turned(s.undo(), "undone", "Nothing to undo."))
 
     def redo(self) -> None:
         """Do again what was undone last."""
-        self._move(lambda s: self._else(s.redo(), "Nothing to redo."))
+        self._move(lambda s: self._turned(s.redo(), "done again", "Nothing to redo."))
 
     # -- cases ----------------------------------------------------------------------------------
 
@@ -277,9 +281,11 @@ class ReviewCommands:
         found = order.step(session.case_id, step, undecided=self._undecided)
         return order.undecided_after(session.case_id) if found is None else found
 
-    def _else(self, done: bool, message: str) -> None:
-        if not done:
-            self._controller.tell(message)
+    def _turned(self, cases: int, done: str, nothing: str) -> None:
+        if cases == 0:
+            self._controller.tell(nothing)
+        elif cases > 1:
+            self._controller.tell(f"The reopening of {cases:,} cases was {done}.")
 
     def _slice(self) -> Box:
         """The slice on screen, in axes of the grid; the whole case in 2D."""

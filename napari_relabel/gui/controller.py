@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_relabel.core.regions import Region
+from napari_relabel.gui.exhibit import Exhibit
 from napari_relabel.gui.frame import Box, Frame, frame_of_case
 from napari_relabel.gui.layers import LayerSet
 from napari_relabel.gui.lookahead import Made, NextCase
@@ -60,6 +61,8 @@ class ReviewController(QObject):
         Placement of a case, from the session.
     ahead : NextCase
         Makes the next case ready.
+    exhibit : Exhibit or None
+        What the canvas shows and follows in place of the current proposal.
     memory : dict
         What else to remember with the view, as JSON values.
     told : Signal(str, bool)
@@ -82,6 +85,7 @@ class ReviewController(QObject):
         self.memory: dict[str, Any] = {}
         self._new_layers: list[Callable[[LayerSet], None]] = []
         self.frames: Callable[[ReviewSession], Frame] = frame_of_case
+        self.exhibit: Exhibit | None = None
         self._boxes: list[Box] = []
         self._shown: object = None
         self._swapped: object = None
@@ -301,16 +305,18 @@ class ReviewController(QObject):
         elif self._swapped != (snapshot, session.current):
             layers.show_flips(session)
         self._swapped = None
-        if self._follow and session.current is not None:
+        layers.show_exhibit(session, self.exhibit)
+        shown = self.exhibit or session.current
+        if self._follow and shown is not None:
             self._follow = False
-            self._go_to(session.current)
+            self._go_to(shown)
         elif snapshot.regions_ready:
             self._follow = False
         self.refreshed.emit(snapshot)
         if not snapshot.regions_ready:
             self._settle_timer.start()
 
-    def _go_to(self, region: Region) -> None:
+    def _go_to(self, region: Region | Exhibit) -> None:
         session, layers = self.session, self.layers
         assert session is not None
         assert layers is not None

@@ -163,6 +163,8 @@ class DecisionPanel(QWidget):
             "",
             "lock",
             "unlock",
+            "",
+            "audit",
         ):
             if not name:
                 menu.addSeparator()

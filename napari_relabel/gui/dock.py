@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
 from napari_relabel.gui import settings
 from napari_relabel.gui.actions import review_actions
 from napari_relabel.gui.attention import Attention
+from napari_relabel.gui.audit_panel import AuditPanel
+from napari_relabel.gui.auditing import Auditing
 from napari_relabel.gui.canvas_input import CanvasInput
 from napari_relabel.gui.case_panel import CasePanel
 from napari_relabel.gui.cases_window import CasesWindow
@@ -67,8 +69,11 @@ class ReviewDock(QScrollArea):
         self.saving = Saving(self.controller, self.listing)
         self.learning = Learning(self.controller)
         self.reporting = Reporting(self.controller)
-        table = review_actions(self.commands, self.saving.save, self.learning.toggle)
-        found = with_keys(table, settings.keys())
+        self.auditing = Auditing(self.controller)
+        table = review_actions(
+            self.commands, self.saving.save, self.learning.toggle, self.auditing.start
+        )
+        found = self.auditing.during(with_keys(table, settings.keys()))
         actions = {action.id: action for action in found}
         self._keys = KeyBinder(napari_viewer, found)
         self.controller.on_new_layers(self._keys.bind_layers)
@@ -79,6 +84,7 @@ class ReviewDock(QScrollArea):
         self.estimate = EstimatePanel()
         self.rule = RulePanel(self.controller, self.commands, self.learning, actions)
         self.decisions = DecisionPanel(self.controller, self.commands, actions)
+        self.audit = AuditPanel(self.auditing, actions)
         self.save = SavePanel(self.controller, actions["save"])
         self.status = QLabel()
         self.status.setWordWrap(True)
@@ -98,6 +104,7 @@ class ReviewDock(QScrollArea):
             self.learning.close,
             self.reporting.close,
             self.listing.close,
+            self.auditing.close,
             self.controller.close,
         ]
         self._build()
@@ -151,6 +158,7 @@ class ReviewDock(QScrollArea):
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(8)
         layout.addWidget(self.start)
+        layout.addWidget(self.audit)
         for panel in (self.case, self.estimate, self.rule):
             layout.addWidget(panel)
         layout.addWidget(self.decisions, 1)
@@ -175,6 +183,8 @@ class ReviewDock(QScrollArea):
         self.case.folder_wanted.connect(self.open_folder)
         self.case.move_wanted.connect(self._move)
         self.case.report_wanted.connect(self.reporting.write)
+        self.case.audit_wanted.connect(self.auditing.start)
+        self.auditing.changed.connect(self._show_session)
         self.case.close_wanted.connect(controller.close_session)
         self.estimate.estimate_wanted.connect(self.estimating.start)
         self.estimate.all_wanted.connect(self.estimating.start_all)
@@ -201,6 +211,7 @@ class ReviewDock(QScrollArea):
                 self.learning.close,
                 self.reporting.close,
                 self.listing.close,
+                self.auditing.close,
                 controller.abandon,
             ],
         )
@@ -212,8 +223,9 @@ class ReviewDock(QScrollArea):
     def _show_session(self) -> None:
         is_open = self.controller.session is not None
         self.start.setVisible(not is_open)
+        self.audit.setVisible(self.auditing.active)
         for panel in (self.case, self.estimate, self.rule, self.decisions, self.save):
-            panel.setVisible(is_open)
+            panel.setVisible(is_open and not self.auditing.active)
 
     def _suit_case(self) -> None:
         session = self.controller.session

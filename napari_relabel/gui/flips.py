@@ -41,7 +41,7 @@ class FlipsArray:
         self._score: FloatArray | None = None
         self._target = given
         self._delta = np.float32(0)
-        self._components: npt.NDArray[np.uint32] | None = None
+        self._components: npt.NDArray[np.unsignedinteger] | None = None
         self._current: tuple[int, Box] | None = None
         self._read: tuple[Any, LabelArray, LabelArray, FloatArray] | None = None
         self._kind = np.full((256, 256), 2, np.uint8)
@@ -52,7 +52,7 @@ class FlipsArray:
         score: FloatArray | None,
         target: LabelArray,
         delta: float,
-        components: npt.NDArray[np.uint32] | None,
+        components: npt.NDArray[np.unsignedinteger] | None,
         current: tuple[int, Box] | None,
     ) -> None:
         """Say what is proposed.

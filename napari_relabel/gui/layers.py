@@ -11,6 +11,7 @@ from napari.layers import Image, Labels
 from napari.viewer import Viewer
 
 from napari_relabel.gui import colors, pixels
+from napari_relabel.gui.exhibit import Exhibit
 from napari_relabel.gui.flips import FlipsArray
 from napari_relabel.gui.frame import Box, Frame
 from napari_relabel.gui.outlines import draw_outlines_fast
@@ -55,6 +56,7 @@ class LayerSet:
         data = frame.view(display.data)
         self.ndim = session.given.ndim
         self._window: pixels.Window | None = None
+        self._exhibit: Exhibit | None = None
         self.image = Image(data, rgb=self.rgb, name="case image")
         self.uncertainty = Image(
             np.zeros(self._flips.shape, np.float32),
@@ -186,6 +188,19 @@ class LayerSet:
             else (current.id, self.frame.box(current.bbox, session.given.shape)),
         )
         self.flips.refresh(extent=False, thumbnail=False)
+
+    def show_exhibit(self, session: ReviewSession, exhibit: Exhibit | None) -> None:
+        """Show one proposal as if it were the only open one, with nothing to paint on, or stop."""
+        if exhibit is None and self._exhibit is None:
+            return
+        if exhibit is None:
+            self.flips.data = self._flips
+        elif exhibit is not self._exhibit or self.flips.data is self._flips:
+            self.flips.data = exhibit.flips(session.given, self.frame)
+        self._exhibit = exhibit
+        # Setting data may have made them editable.
+        for layer in (self.flips, self.corrected):
+            layer.editable = exhibit is None
 
     def show_decisions(self, session: ReviewSession, box: Box) -> None:
         """Show the corrected labels where they changed."""

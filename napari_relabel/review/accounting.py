@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from napari_relabel.review.audit_results import AuditReport
 from napari_relabel.review.casenotes import merged
 from napari_relabel.review.chain import Chain
 from napari_relabel.review.folder import ReviewFolder
@@ -62,7 +63,11 @@ class CaseAccount:
 
 
 def account_for(
-    folder: ReviewFolder, chain: Chain, reviewer: str, case_id: str
+    folder: ReviewFolder,
+    chain: Chain,
+    reviewer: str,
+    case_id: str,
+    audits: Sequence[AuditReport] = (),
 ) -> tuple[CaseAccount, CaseState] | None:
     """Account for what a reviewer did to a case.
 
@@ -74,6 +79,8 @@ def account_for(
         All actions of the reviewer.
     reviewer, case_id : str
         Who, and which case.
+    audits : sequence of AuditReport
+        All audits of the review.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def account_for(
     account = CaseAccount(
         case_id=case_id,
         reviewer=reviewer,
-        record=sidecar(folder.record(case_id), labels, state, history, actions, reviewer),
+        record=sidecar(folder.record(case_id), labels, state, history, actions, reviewer, audits),
         changed=changed,
         changed_ml=None if ml is None else changed * ml,
         volumes={

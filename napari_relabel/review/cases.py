@@ -159,6 +159,18 @@ class ReviewCases:
             self._note_open_case()
         return self._roster.status(case_id)
 
+    @property
+    def last_action(self) -> str | None:
+        """Id of the last action of this session, or that it builds on; None before the first."""
+        return self._journal.last
+
+    def load_again(self, case_id: str) -> OpenCase:
+        """A case as it is in the folder and the journals, under the rule of the session.
+
+        For work on many cases: what is done to it changes nothing. May run in any thread.
+        """
+        return self._load(case_id)
+
     # -- within ---------------------------------------------------------------------------------
 
     def _resumed(self) -> Resume:

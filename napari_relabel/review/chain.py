@@ -86,6 +86,11 @@ class Chain:
         """Actions about one case."""
         return tuple(a for a in self.actions if a.case_id == case_id)
 
+    def until(self, heads: Iterable[str]) -> Chain:
+        """The chain as it was when it ended with `heads`."""
+        heads = tuple(heads)
+        return Chain(tuple(_ordered({a.id: a for a in self.actions}, heads)), heads, None)
+
     def up_to(self, action_id: str) -> tuple[Action, ...]:
         """An action and all that it builds on, in order."""
         return tuple(_ordered({a.id: a for a in self.actions}, [action_id]))
@@ -181,12 +186,13 @@ def workers(folder: Path) -> dict[str, tuple[str, ...]]:
     return {case_id: tuple(sorted(names)) for case_id, names in found.items()}
 
 
-def read_actions(path: Path, case_id: str) -> tuple[Action, ...]:
-    """Actions of one journal on one case, in order; none where the file does not exist."""
+def read_actions(path: Path, case_id: str | None = None) -> tuple[Action, ...]:
+    """Actions of one journal, all or on one case, in order; none where there is no file."""
     if not path.exists():
         return ()
+    where, values = ("", ()) if case_id is None else ("WHERE case_id = ?", (case_id,))
     with _open(path) as db:
-        return () if db is None else tuple(_select(db, path, "WHERE case_id = ?", (case_id,)))
+        return () if db is None else tuple(_select(db, path, where, values))
 
 
 def load_changes(actions: Iterable[Action]) -> dict[str, Change]:

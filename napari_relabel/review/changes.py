@@ -16,10 +16,15 @@ from napari_relabel.review.errors import ReviewError
 
 Mask = npt.NDArray[np.bool_]
 Box = tuple[slice, ...]
-ChangeKind = Literal["accept", "reject", "edit", "lock", "unlock"]
+ChangeKind = Literal["accept", "reject", "edit", "lock", "unlock", "reopen"]
 
 UNDECIDED, ACCEPTED, REJECTED, EDITED = range(4)
-DECISION_OF: dict[ChangeKind, int] = {"accept": ACCEPTED, "reject": REJECTED, "edit": EDITED}
+DECISION_OF: dict[ChangeKind, int] = {
+    "accept": ACCEPTED,
+    "reject": REJECTED,
+    "edit": EDITED,
+    "reopen": UNDECIDED,
+}
 
 #: zlib's fastest level: masks are mostly runs, higher levels cost milliseconds and save little.
 _LEVEL = 1
@@ -31,8 +36,8 @@ class Change:
 
     Parameters
     ----------
-    kind : {"accept", "reject", "edit", "lock", "unlock"}
-        What was done.
+    kind : {"accept", "reject", "edit", "lock", "unlock", "reopen"}
+        What was done. Reopened voxels are undecided again.
     box : tuple of slice
         Bounding box of the voxels, in the order of the grid.
     voxels : int
@@ -40,15 +45,16 @@ class Change:
     bits : bytes
         Which voxels of the box (C order): packed bits, compressed with zlib.
     label : int or None
-        The label that the decision is about (accepted, rejected or drawn) where it is the same for
-        all voxels; None for locks and where it differs.
+        The label that the decision is about (accepted, rejected, drawn or given) where it is the
+        same for all voxels; None for locks and where it differs.
     labels : bytes or None
         The labels of the voxels in C order, uint8, compressed, where they differ.
     previous : bytes or None
         Decision and label of each voxel before (two uint8 arrays, one after the other,
         compressed). None where all were undecided, and for locks.
     transitions : mapping of (from, to) to int
-        Voxels per given label and label of the decision; empty for locks.
+        Voxels per given label and label of the decision, of a reopening that which it takes back;
+        empty for locks.
     """
 
     kind: ChangeKind

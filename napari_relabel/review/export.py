@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from napari_relabel.io.export import ExportReport, export_labels
 from napari_relabel.io.suffixes import full_suffix
 from napari_relabel.io.volume import LabelVolume
+from napari_relabel.review.audit_results import AuditReport, audit_reports
 from napari_relabel.review.chain import Action, read_chain, reviewers
 from napari_relabel.review.changes import UNDECIDED
 from napari_relabel.review.errors import ReviewError
@@ -86,6 +87,7 @@ def export_review(
     out = default_out(folder, reviewer) if out is None else Path(out)
     chain = read_chain(folder.journals, reviewer)
     journal = JournalWriter(folder.journals, reviewer, chain.heads)
+    audits = audit_reports(folder)
     reports: dict[str, ExportReport] = {}
     left_out: list[str] = []
     try:
@@ -96,7 +98,9 @@ def export_review(
             if only_approved and not history.approved:
                 left_out.append(case.id)
                 continue
-            report = export_case(folder, labels, state, history, actions, case.id, reviewer, out)
+            report = export_case(
+                folder, labels, state, history, actions, case.id, reviewer, out, audits
+            )
             journal.append(
                 "export", Context(case.id, labels.sha256), note=export_note(folder, report, state)
             )
@@ -115,6 +119,7 @@ def export_case(
     case_id: str,
     reviewer: str,
     out: Path,
+    audits: Iterable[AuditReport],
 ) -> ExportReport:
     """Write the corrected mask of one case; the caller journals it with `export_note`."""
     record = folder.record(case_id)
@@ -123,7 +128,7 @@ def export_case(
         labels,
         state.corrected,
         state.decisions != UNDECIDED,
-        sidecar(record, labels, state, history, actions, reviewer),
+        sidecar(record, labels, state, history, actions, reviewer, audits),
     )
 
 

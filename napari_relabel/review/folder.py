@@ -181,6 +181,11 @@ class ReviewFolder:
         """Where exported masks go by default."""
         return self.path / "exports"
 
+    @property
+    def audits(self) -> Path:
+        """Where the audits of decisions made in bulk are."""
+        return self.path / "audits"
+
     def record(self, case_id: str) -> CaseRecord:
         """The record of a case; ReviewError where there is none."""
         if self._indexed is not self.cases:

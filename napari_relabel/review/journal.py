@@ -10,18 +10,19 @@ import socket
 import sqlite3
 import unicodedata
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari_relabel._version import __version__
 from napari_relabel.review.casenotes import CaseNote
 from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import JournalError
 
-SCHEMA_VERSION = 1
+#: 2: actions of the kind "reopen", which a reader of version 1 would take for no change.
+SCHEMA_VERSION = 2
 
 #: Marks a file as ours ("nrlb" in ASCII), so that another sqlite file is never read as a journal.
 APPLICATION_ID = 0x6E726C62
@@ -105,6 +106,31 @@ class Context:
     decided_after: int | None = None
 
 
+class Entry(NamedTuple):
+    """One action to write.
+
+    Parameters
+    ----------
+    kind : str
+        accept, reject, edit, lock, unlock, reopen, undo, redo, approve, unapprove, flag, unflag or export; in the
+        journals of audits, draw or verdict.
+    context : Context or None
+        What it was about; None where it is not about one case.
+    change : Change or None
+        The voxels.
+    target : str or None
+        The action undone or redone.
+    note : mapping or None
+        More, as JSON.
+    """
+
+    kind: str
+    context: Context | None
+    change: Change | None = None
+    target: str | None = None
+    note: Mapping[str, Any] | None = None
+
+
 def slug(name: str) -> str:
     """A name with only letters, digits, dots and underscores, for file names."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
@@ -142,50 +168,47 @@ class JournalWriter:
     def append(
         self,
         kind: str,
-        context: Context,
+        context: Context | None,
         *,
         change: Change | None = None,
         target: str | None = None,
         note: Mapping[str, Any] | None = None,
         resume: Mapping[str, Any] | None = None,
     ) -> str:
-        """Commit one action.
+        """Commit one action; see `Entry` for the parameters and `append_all` for the rest."""
+        return self.append_all([Entry(kind, context, change, target, note)], resume=resume)[0]
+
+    def append_all(
+        self, entries: Sequence[Entry], *, resume: Mapping[str, Any] | None = None
+    ) -> list[str]:
+        """Commit actions that belong together: all of them or, after an error, none.
 
         Parameters
         ----------
-        kind : str
-            accept, reject, edit, lock, unlock, undo, redo, approve, unapprove, flag, unflag or
-            export.
-        context : Context
-            What it was about.
-        change : Change, optional
-            The voxels.
-        target : str, optional
-            The action undone or redone.
-        note : mapping, optional
-            More, as JSON.
+        entries : sequence of Entry
+            The actions, in order.
         resume : mapping, optional
-            Where the reviewer is, see `remember`; committed with the action.
+            Where the reviewer is, see `remember`; committed with the actions.
 
         Returns
         -------
-        str
-            The action's id.
+        list of str
+            The ids of the actions.
 
         Raises
         ------
         JournalError
-            If it could not be written; nothing was, then.
+            If they could not be written; nothing was, then.
         """
-        row: dict[str, Any] = {**vars(context), "kind": kind, "target": target}
-        if note is not None:
-            row["note"] = json.dumps(note)
-        if change is not None:
-            row |= _columns(change)
         with self._transaction() as db:
             if resume is not None:
                 _put_resume(db, resume)
-            return self._insert(db, row)
+            return [self._insert(db, _row(entry)) for entry in entries]
+
+    @property
+    def last(self) -> str | None:
+        """Id of the last action that was written or built on; None where there was none."""
+        return self._last
 
     def remember(self, state: Mapping[str, Any]) -> None:
         """Commit where the reviewer is, in place of what was remembered before."""
@@ -307,6 +330,14 @@ def _fsync(path: Path, flags: int) -> None:
 
 def _put_resume(db: sqlite3.Connection, state: Mapping[str, Any]) -> None:
     db.execute("INSERT OR REPLACE INTO resume VALUES (1, ?)", (json.dumps(state),))
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    about = {} if entry.context is None else vars(entry.context)
+    row: dict[str, Any] = {**about, "kind": entry.kind, "target": entry.target}
+    if entry.note is not None:
+        row["note"] = json.dumps(entry.note)
+    return row if entry.change is None else row | _columns(entry.change)
 
 
 def _columns(change: Change) -> dict[str, Any]:

@@ -226,6 +226,11 @@ class OpenCase:
         if found is not None or not self._exact:
             self.worklist.anchor = flat
             self.worklist.go(found)
+            return
+        # What came back may have begun where nothing is proposed, or have closed the current one.
+        work = self.worklist
+        if work.current is None or not work.open_voxels[work.current - 1]:
+            work.go(work.next_after(work.current or 0))
 
     def agreeing_fraction(self) -> float | None:
         """Share of the open proposed voxels whose given label is the prediction."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from napari_relabel._version import __version__
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.rules import Transition
 from napari_relabel.io.volume import LabelVolume
+from napari_relabel.review.audit_results import AuditReport
 from napari_relabel.review.chain import Action
 from napari_relabel.review.changes import ACCEPTED, EDITED, REJECTED
 from napari_relabel.review.history import History
@@ -33,6 +34,7 @@ def sidecar(
     history: History,
     actions: Sequence[Action],
     reviewer: str,
+    audits: Iterable[AuditReport] = (),
 ) -> dict[str, Any]:
     """The provenance of one corrected mask as JSON values.
 
@@ -48,6 +50,8 @@ def sidecar(
         All actions of the reviewer on this case, in order.
     reviewer : str
         Who.
+    audits : iterable of AuditReport
+        Audits of the review; those of this reviewer's decisions about the case are recorded.
 
     Returns
     -------
@@ -79,6 +83,11 @@ def sidecar(
         "voxels": {**counted, "undecided": int(state.counts[0]), "locked": state.n_locked},
         "open_proposed_voxels": actions[-1].open_after if actions else None,
         "dice_to_given": state.dice_to_given,
+        "audits": [
+            report.to_json()
+            for report in audits
+            if report.audit.of == reviewer and record.id in report.audit.case_ids
+        ],
     }
 
 

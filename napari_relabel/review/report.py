@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from napari_relabel.core.progress import Progress
 from napari_relabel.io import pictures
 from napari_relabel.io.atomic import atomic_path, write_json
 from napari_relabel.review.accounting import CaseAccount, account_for, minutes_without
+from napari_relabel.review.audit_report import audits_in_html, audits_in_words, minute
+from napari_relabel.review.audit_results import audit_reports
 from napari_relabel.review.chain import read_chain, reviewers
 from napari_relabel.review.changes import Mask
 from napari_relabel.review.folder import ReviewFolder
@@ -40,6 +41,7 @@ _COLUMNS = (
     "rules",
     "minutes",
     "last",
+    "audits",
 )
 _STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; max-width: 75em }
@@ -105,13 +107,14 @@ def iter_report(
     """
     out = Path(out)
     names = [reviewer] if reviewer is not None else list(reviewers(folder.journals, strict=True))
+    audits = [a for a in audit_reports(folder) if a.audit.of in names]
     chains = [(name, read_chain(folder.journals, name)) for name in names]
     accounts: list[CaseAccount] = []
     shown: dict[int, str] = {}
     for i, case in enumerate(folder.cases):
         yield Progress(i, len(folder.cases), case.id)
         for name, chain in chains:
-            found = account_for(folder, chain, name, case.id)
+            found = account_for(folder, chain, name, case.id, audits)
             if found is None:
                 continue
             account, state = found
@@ -136,13 +139,16 @@ def iter_report(
     summary["minutes on cases without a decision"] = round(minutes_without(chains, accounts), 1)
     if missing := [warning for _, chain in chains for warning in chain.warnings]:
         summary["missing"] = missing
-    write_json(report.values, {**summary, "cases": [account.to_json() for account in accounts]})
+    values = {**summary, "audits": [audit.to_json() for audit in audits]}
+    write_json(report.values, {**values, "cases": [account.to_json() for account in accounts]})
     with atomic_path(report.table) as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         writer.writerows([_harmless(value) for value in row] for row in rows)
     with atomic_path(report.page) as path:
-        path.write_text(_page(folder, summary, rows, shown), encoding="utf-8")
+        path.write_text(
+            _page(folder, summary, rows, shown, audits_in_html(audits)), encoding="utf-8"
+        )
     return report
 
 
@@ -182,7 +188,7 @@ def _row(account: CaseAccount) -> list[str]:
     return [
         account.case_id,
         account.reviewer,
-        f"approved {_minute(account.approved_at)}" if account.approved_at else "begun",
+        f"approved {minute(account.approved_at)}" if account.approved_at else "begun",
         "yes" if record["automatic"] else "",
         str(account.changed),
         "" if account.changed_ml is None else f"{account.changed_ml:.3f}",
@@ -192,12 +198,9 @@ def _row(account: CaseAccount) -> list[str]:
         ", ".join(f"{k}: {a:g} to {b:g} {unit}" for k, (a, b) in account.volumes.items()),
         "; ".join(sorted(rules)),
         f"{account.minutes:.1f}",
-        _minute(account.last),
+        minute(account.last),
+        audits_in_words(record["audits"]),
     ]
-
-
-def _minute(time: str) -> str:
-    return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _harmless(value: str) -> str:
@@ -206,7 +209,11 @@ def _harmless(value: str) -> str:
 
 
 def _page(
-    folder: ReviewFolder, summary: dict[str, Any], rows: list[list[str]], shown: dict[int, str]
+    folder: ReviewFolder,
+    summary: dict[str, Any],
+    rows: list[list[str]],
+    shown: dict[int, str],
+    audits: str,
 ) -> str:
     title = f"Review {escape(folder.path.name)}"
     facts = "".join(
@@ -225,7 +232,7 @@ def _page(
     return (
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style><h1>{title}</h1><table>{facts}</table>"
-        f"<h2>Cases</h2><p>{MINUTES}</p><table><tr>{head}</tr>{body}</table>"
+        f"<h2>Cases</h2><p>{MINUTES}</p><table><tr>{head}</tr>{body}</table>{audits}"
         "<h2>Changes</h2><p>Given labels are drawn in blue, corrected ones in green; in 3D the "
         f"slice with most changes is shown.</p>{drawn}</html>\n"
     )

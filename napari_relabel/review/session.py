@@ -12,18 +12,19 @@ import numpy.typing as npt
 from napari_relabel.core.expected import Expected
 from napari_relabel.io.export import ExportReport
 from napari_relabel.review.ahead import actions_on
-from napari_relabel.review.browser import ReviewBrowser
-from napari_relabel.review.cases import resume_at
-from napari_relabel.review.chain import JudgedBy
+from napari_relabel.review.audit_results import audit_reports
+from napari_relabel.review.bulk import bulk_note
 from napari_relabel.review.changes import Box, Change, ChangeKind, cropped_to
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.experience import note_of
 from napari_relabel.review.export import default_out, export_case, export_note
 from napari_relabel.review.history import Step
+from napari_relabel.review.journal import Entry
+from napari_relabel.review.reversal import ReviewReversal
 from napari_relabel.review.state import Effect
 
 
-class ReviewSession(ReviewBrowser):
+class ReviewSession(ReviewReversal):
     """Decisions of one reviewer about the cases of a REVIEW folder.
 
     Every action is in the reviewer's journal before it is applied and before a signal says so; an
@@ -124,7 +125,7 @@ class ReviewSession(ReviewBrowser):
         expected = self._experience.expected(snapshot, of, rows)
         if expected is not None:
             inside = np.concatenate([[False], rows])
-            self.accept_where(inside[snapshot.regions.components])
+            self._decide_where("accept", inside[snapshot.regions.components], bulk=True)
         return expected
 
     def accept_remaining(self) -> int:
@@ -137,7 +138,8 @@ class ReviewSession(ReviewBrowser):
         Parameters
         ----------
         mask : array of bool
-            Broadcast to the shape of `box`.
+            Broadcast to the shape of `box`. A single True accepts all that is there, which is
+            noted as a decision in bulk (see `napari_relabel.review.bulk`).
         box : tuple of slice, optional
             Where the mask lies (slices with step 1); default: the whole grid.
 
@@ -146,7 +148,7 @@ class ReviewSession(ReviewBrowser):
         int
             Voxels decided.
         """
-        return self._decide_where("accept", mask, box)
+        return self._decide_where("accept", mask, box, bulk=np.ndim(mask) == 0)
 
     def reject_where(self, mask: npt.ArrayLike, box: Box | None = None) -> int:
         """Reject the open proposed voxels in a mask; see `accept_where`."""
@@ -183,46 +185,6 @@ class ReviewSession(ReviewBrowser):
                 f"label {label} is not a class of {self._case.labels.path}: 0..{n_classes - 1}"
             )
         return self._mark_where("edit", mask, box, int(label))
-
-    # -- history --------------------------------------------------------------------------------
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is an action on this case to undo, of this session or an earlier one."""
-        return bool(self._case.history.done)
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is an undone action to do again."""
-        return bool(self._case.history.undone)
-
-    def undo(self) -> bool:
-        """Undo the last action on this case; False where there is none."""
-        history = self._case.history
-        if not history.done:
-            return False
-        step = history.done[-1]
-        effect = self._case.state.backward(step.change)
-        self._write("undo", effect, target=step.id)
-        history.undid(step)
-        self._case.commit(effect, step.change.kind)
-        self._case.go_to(step.change)
-        self._signal(step.change)
-        return True
-
-    def redo(self) -> bool:
-        """Do again what was undone last; False where there is nothing."""
-        history = self._case.history
-        if not history.undone:
-            return False
-        step = history.undone[-1]
-        effect = self._case.state.forward(step.change)
-        self._write("redo", effect, target=step.id)
-        history.redid(step)
-        self._case.commit(effect, step.change.kind)
-        self._case.advance(None)
-        self._signal(step.change)
-        return True
 
     # -- approval -------------------------------------------------------------------------------
 
@@ -277,6 +239,7 @@ class ReviewSession(ReviewBrowser):
             case.case_id,
             self.reviewer,
             default_out(self.folder, self.reviewer) if out is None else Path(out),
+            audit_reports(self.folder),
         )
         self._write("export", None, note=export_note(self.folder, report, case.state))
         return report
@@ -304,13 +267,16 @@ class ReviewSession(ReviewBrowser):
             note = note_of(case.worklist.regions[region_id - 1].mean_score)
         return self._do(change, region_id, note)
 
-    def _decide_where(self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None) -> int:
+    def _decide_where(
+        self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None = None, *, bulk: bool = False
+    ) -> int:
         cropped = cropped_to(self._case.state.given.shape, mask, box)
         if cropped is None:
             return 0
         inside, at = cropped
         inside = inside & self._case.proposed_in(at)
-        return self._do(self._case.state.change(kind, at, inside, self._case.target(at)))
+        change = self._case.state.change(kind, at, inside, self._case.target(at))
+        return self._do(change, note=bulk_note() if bulk else None)
 
     def _mark_where(
         self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None, label: int = 0
@@ -342,27 +308,6 @@ class ReviewSession(ReviewBrowser):
         effect: Effect | None,
         *,
         change: Change | None = None,
-        target: str | None = None,
         note: Mapping[str, Any] | None = None,
     ) -> str:
-        context = self._case.context(effect)
-        if self._automatic:
-            note = {**(note or {}), "automatic": True}
-        if self.authors:
-            note = {**(note or {}), "authors": list(self.authors)}
-        action = self._journal.append(
-            kind,
-            context,
-            change=change,
-            target=target,
-            note=note,
-            resume=resume_at(self._case, self._resume).to_json(),
-        )
-        self._noted(kind, context)
-        self._experience.follow(action, kind, target, note, JudgedBy.of(context))
-        return action
-
-    def _signal(self, change: Change) -> None:
-        self.decisions_changed.emit(change.box)
-        self.cursor_changed.emit()
-        self.status_changed.emit()
+        return self._write_all([Entry(kind, self._case.context(effect), change, note=note)])[0]

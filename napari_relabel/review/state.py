@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari_relabel.core.arrays import LabelArray, slabs
 from napari_relabel.core.rules import Transition
 from napari_relabel.review.changes import (
+    ACCEPTED,
     DECISION_OF,
     EDITED,
     REJECTED,
@@ -107,21 +108,24 @@ class CaseState:
 
         Parameters
         ----------
-        kind : {"accept", "reject", "edit", "lock", "unlock"}
+        kind : {"accept", "reject", "edit", "lock", "unlock", "reopen"}
             What. Accept and reject touch only voxels that are undecided and not locked; edits any
-            voxel that is not locked.
+            voxel that is not locked, and reopening those of them that are accepted.
         box : tuple of slice
             Where.
         mask : ndarray of bool, shape of `box`
             Voxels wanted; those that the action may not or need not touch are left out.
         wanted : ndarray, shape of `box`, uint8, or int
-            Label accepted, rejected or drawn; of no meaning for locks.
+            Label accepted, rejected or drawn; of no meaning for locks and for reopening, which
+            goes back to the given labels.
 
         Returns
         -------
         Change or None
             None where no voxel remains.
         """
+        if kind == "reopen":
+            wanted = self.given[box]
         mask = mask & self._touchable(kind, box, wanted)
         tight = crop(mask, box)
         if tight is None:
@@ -136,9 +140,9 @@ class CaseState:
         labels = np.full(voxels, wanted, np.uint8) if isinstance(wanted, int) else wanted[mask]
         uniform = bool((labels == labels[0]).all())
         before = self.decisions[box][mask]
-        previous = None
-        if before.any():
-            previous = pack_labels(np.concatenate([before, self.wanted[box][mask]]))
+        decided = self.wanted[box][mask]
+        previous = pack_labels(np.concatenate([before, decided])) if before.any() else None
+        about = decided if kind == "reopen" else labels
         return Change(
             kind,
             box,
@@ -147,7 +151,7 @@ class CaseState:
             label=int(labels[0]) if uniform else None,
             labels=None if uniform else pack_labels(labels),
             previous=previous,
-            transitions=self._transitions(self.given[box][mask], labels),
+            transitions=self._transitions(self.given[box][mask], about),
         )
 
     def forward(self, change: Change) -> Effect:
@@ -201,6 +205,9 @@ class CaseState:
             return ~self.locked[box]
         if kind == "unlock":
             return self.locked[box]
+        if kind == "reopen":
+            accepted: Mask = (self.decisions[box] == ACCEPTED) & ~self.locked[box]
+            return accepted
         if kind == "edit":
             same = (self.decisions[box] == EDITED) & (self.wanted[box] == wanted)
             changes: Mask = ~(self.locked[box] | same)

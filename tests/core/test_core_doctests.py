@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["moments", "noise"])
+@pytest.mark.parametrize("name", ["audit", "moments", "noise", "sampling"])
 def test_docstring_examples(name):
     results = doctest.testmod(importlib.import_module(f"napari_relabel.core.{name}"))
     assert results.attempted > 0

@@ -22,7 +22,7 @@ KINDS = (Image, Labels, Points, Shapes, Surface, Tracks, Vectors)
 
 @pytest.fixture
 def actions() -> tuple[Action, ...]:
-    return review_actions(Mock(), Mock(), Mock())
+    return review_actions(Mock(), Mock(), Mock(), Mock())
 
 
 def binding(key: str) -> KeyBinding:

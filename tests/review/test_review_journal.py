@@ -14,7 +14,7 @@ from review_cases import make_folder
 
 from napari_relabel.review.chain import read_chain, reviewers
 from napari_relabel.review.errors import JournalError
-from napari_relabel.review.journal import Context, JournalWriter, slug
+from napari_relabel.review.journal import SCHEMA_VERSION, Context, JournalWriter, slug
 from napari_relabel.review.salvage import salvage
 from napari_relabel.review.session import ReviewSession
 
@@ -133,7 +133,7 @@ def test_a_newer_journal_is_refused_by_name(folder):
     open_session(folder).close()
     path = journal_of(folder)
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(JournalError, match=rf"{path.name}.*newer version"):
         ReviewSession(folder, reviewer="ana")
 

@@ -14,8 +14,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from review_cases import make_folder
 from scipy import ndimage
 
+from napari_relabel.core.progress import finish
 from napari_relabel.core.rules import RuleOptions, candidates
 from napari_relabel.review import opencase
+from napari_relabel.review.bulk import cases_with_bulk, standing_units
+from napari_relabel.review.chain import read_chain
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.provenance import indices_sha256
+from napari_relabel.review.reopening import iter_reopening
+from napari_relabel.review.replay import replay
 from napari_relabel.review.session import ReviewSession
 from napari_relabel.review.worklist import RegionState, compute_regions
 
@@ -33,40 +40,71 @@ class Model:
     def __init__(self, given, estimate):
         self.given, self.estimate = given, estimate
         self.n_classes = estimate.n_classes
-        self.now = (np.zeros_like(given), given.copy(), np.zeros(given.shape, bool))
+        # Decisions, wanted labels, locks, and by which decision in bulk a voxel was accepted.
+        self.now = (
+            np.zeros_like(given),
+            given.copy(),
+            np.zeros(given.shape, bool),
+            np.zeros(given.shape, int),
+        )
         self.undo_stack, self.redo_stack = [], []
         self.approved = False
+        self.bulk = {}
 
     def free(self):
-        decisions, _, locked = self.now
+        decisions, _, locked, _ = self.now
         return (decisions == 0) & ~locked
 
     def corrected(self):
-        decisions, wanted, _ = self.now
+        decisions, wanted, _, _ = self.now
         return np.where(np.isin(decisions, (1, 3)), wanted, self.given)
 
     def components(self, found, delta, min_size):
         """Open proposals as a list of flat index sets."""
         above = self.free() & (found.score > np.float32(delta))
+        return [s for s in self.connected(above, found.target) if s.size >= min_size]
+
+    def connected(self, where, target):
+        """Connected voxels with one transition, as flat index sets."""
         sets = []
         for a in range(self.n_classes):
             for b in range(self.n_classes):
-                mask = above & (self.given == a) & (found.target == b)
+                mask = where & (self.given == a) & (target == b)
                 ids, n = ndimage.label(mask, np.ones((3,) * mask.ndim))
                 sets += [np.flatnonzero(ids == i) for i in range(1, n + 1)]
-        return [s for s in sets if s.size >= min_size]
+        return sets
 
-    def do(self, mask, *, decision=None, wanted=None, locked=None):
+    def do(self, mask, *, decision=None, wanted=None, locked=None, bulk=None, group=None):
         if not mask.any():
             return
-        self.undo_stack.append(self.now)
+        self.undo_stack.append((self.now, group))
         self.redo_stack = []
         arrays = [a.copy() for a in self.now]
-        for array, value in zip(arrays, (decision, wanted, locked), strict=True):
+        owner = None if decision is None else (bulk or 0)
+        for array, value in zip(arrays, (decision, wanted, locked, owner), strict=True):
             if value is not None:
                 array[mask] = value[mask] if isinstance(value, np.ndarray) else value
         self.now = tuple(arrays)
         self.approved = False
+
+    def standing(self):
+        """Proposals accepted in bulk that stand, as (action, first voxel): voxels left."""
+        decisions, _, locked, owner = self.now
+        flat = np.where((decisions == 1) & ~locked, owner, 0).reshape(-1)
+        left = {}
+        for number, (action, sets) in self.bulk.items():
+            for voxels in sets:
+                stands = voxels[flat[voxels] == number]
+                if stands.size:
+                    left[action, int(voxels.min())] = stands
+        return left
+
+    def turn(self, source, sink):
+        """Undo or redo; the group that it was part of."""
+        other, group = source.pop()
+        sink.append((self.now, group))
+        self.now, self.approved = other, False
+        return group
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -85,6 +123,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.models[case_id] = Model(data.labels.indices, data.estimate)
         self.min_size = 1
         self.lagging = False
+        self.counter = 0
 
     def open_session(self):
         self.session = ReviewSession(
@@ -157,9 +196,75 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def accept_remaining(self):
-        mask = self.proposed()
-        self.model.do(mask, decision=1, wanted=self.found.target)
-        assert self.session.accept_remaining() == mask.sum()
+        self.accept_in_bulk(self.proposed(), self.session.accept_remaining)
+
+    @rule(data=st.data())
+    def accept_slice(self, data):
+        box, _, _ = self.random_box(data)
+        full = np.zeros(self.model.given.shape, bool)
+        full[box] = self.proposed()[box]
+        self.accept_in_bulk(full, lambda: self.session.accept_where(np.True_, box))
+
+    def accept_in_bulk(self, mask, accept):
+        model, target = self.model, self.found.target
+        self.counter += 1
+        model.do(mask, decision=1, wanted=target, bulk=self.counter)
+        assert accept() == mask.sum()
+        if mask.any():
+            model.bulk[self.counter] = (self.session.last_action, model.connected(mask, target))
+
+    def units(self):
+        """What the journals say stands accepted in bulk."""
+        chain = read_chain(self.folder.journals, self.session.reviewer)
+        found = []
+        for case_id in cases_with_bulk(chain):
+            case = self.session.load_again(case_id)
+            actions = chain.of_case(case_id)
+            found += standing_units(case_id, case.state, case.history, actions)
+        return found
+
+    @rule(
+        keep=st.sampled_from([0.0, 0.5]),
+        seed=st.integers(0, 99),
+        everywhere=st.booleans(),
+        lock=st.booleans(),
+        turns=st.integers(0, 2),
+        data=st.data(),
+    )
+    def reopen_bulk(self, keep, seed, everywhere, lock, turns, data):
+        """Reopen all that was accepted in bulk, or half of it, in all cases at once."""
+        for _ in self.models if everywhere else ():
+            self.set_delta(0.05)
+            self.accept_remaining()
+            self.other_case()
+        if lock:
+            self.lock(data, True, True)
+        units = self.units()
+        chosen = np.random.default_rng(seed).random(len(units)) >= keep
+        units = [unit for unit, taken in zip(units, chosen, strict=True) if taken]
+        ready = finish(iter_reopening(self.session, units, {"audit": "a"}))
+        self.counter += 1
+        total = 0
+        for case_id, model in self.models.items():
+            left = model.standing()
+            full = np.zeros(model.given.shape, bool)
+            for unit in units:
+                if unit.case_id == case_id:
+                    full.reshape(-1)[left[unit.action, unit.first]] = True
+            model.do(full, decision=0, wanted=model.given, group=self.counter)
+            total += full.sum()
+        assert ready.voxels == total
+        assert self.session.reopen(ready) == total
+        if total:
+            with pytest.raises(ReviewError, match="meanwhile"):
+                self.session.reopen(ready)
+        else:
+            assert len(units) == 0
+        # At once, before anything else comes in between.
+        for kind in ("undo", "redo")[:turns]:
+            getattr(self, kind)(1)
+            self.same_as_model()
+        self.same_from_the_journals()
 
     @rule(data=st.data(), lock=st.booleans(), whole=st.booleans())
     def lock(self, data, lock, whole):
@@ -173,7 +278,7 @@ class SessionMachine(RuleBasedStateMachine):
     def edit(self, data):
         label = data.draw(st.integers(0, self.model.n_classes - 1))
         box, mask, full = self.random_box(data)
-        decisions, wanted, locked = self.model.now
+        decisions, wanted, locked, _ = self.model.now
         full &= ~locked & ~((decisions == 3) & (wanted == label))
         self.model.do(full, decision=3, wanted=label)
         assert self.session.edit(mask, label, box) == full.sum()
@@ -181,22 +286,24 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(times=st.integers(1, 4))
     def undo(self, times):
         for _ in range(times):
-            model = self.model
-            assert self.session.undo() == bool(model.undo_stack)
-            if model.undo_stack:
-                model.redo_stack.append(model.now)
-                model.now = model.undo_stack.pop()
-                model.approved = False
+            assert self.session.undo() == self.turn("undo_stack", "redo_stack")
+
+    def turn(self, source, sink):
+        """Undo or redo in the open case, and in the others where it was the same reopening."""
+        model = self.model
+        if not getattr(model, source):
+            return 0
+        group = model.turn(getattr(model, source), getattr(model, sink))
+        others = [m for m in self.models.values() if m is not model and getattr(m, source)]
+        same = [m for m in others if group is not None and getattr(m, source)[-1][1] == group]
+        for other in same:
+            other.turn(getattr(other, source), getattr(other, sink))
+        return 1 + len(same)
 
     @rule(times=st.integers(1, 4))
     def redo(self, times):
         for _ in range(times):
-            model = self.model
-            assert self.session.redo() == bool(model.redo_stack)
-            if model.redo_stack:
-                model.undo_stack.append(model.now)
-                model.now = model.redo_stack.pop()
-                model.approved = False
+            assert self.session.redo() == self.turn("redo_stack", "undo_stack")
 
     @rule(fraction=st.floats(0, 1))
     def set_delta(self, fraction):
@@ -263,7 +370,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert self.session.next_case() or self.session.previous_case()
 
     @rule(clean=st.booleans())
-    def reopen(self, clean):
+    def restart(self, clean):
         self.settle()
         before = self.session
         expected = (before.case_id, before.options, before.delta, before.min_size)
@@ -278,18 +385,33 @@ class SessionMachine(RuleBasedStateMachine):
             assert (after.case_id, after.options, after.delta, after.min_size) == expected
             assert (after.current is None) == (at is None)
         before.close()
+        self.same_from_the_journals()
 
     @precondition(lambda self: hasattr(self, "session"))
     @invariant()
     def same_as_model(self):
         session, model = self.session, self.model
-        decisions, _, locked = model.now
+        decisions, _, locked, _ = model.now
         np.testing.assert_array_equal(session.decisions, decisions)
         np.testing.assert_array_equal(session.corrected, model.corrected())
         np.testing.assert_array_equal(session.locked, locked)
         assert session.can_undo == bool(model.undo_stack)
         assert session.can_redo == bool(model.redo_stack)
         assert session.is_approved == model.approved
+
+    def same_from_the_journals(self):
+        """What stands accepted in bulk and the masks, in all cases."""
+        expected = {
+            (case_id, action, first): voxels.size
+            for case_id, model in self.models.items()
+            for (action, first), voxels in model.standing().items()
+        }
+        assert {(u.case_id, u.action, u.first): u.voxels for u in self.units()} == expected
+        report = replay(self.folder, reviewer=self.session.reviewer)
+        rebuilt = {case.case_id: case.indices_sha256 for case in report.cases}
+        for case_id, model in self.models.items():
+            if case_id in rebuilt:
+                assert rebuilt[case_id] == indices_sha256(model.corrected())
 
     @precondition(lambda self: hasattr(self, "session"))
     @invariant()
@@ -316,7 +438,7 @@ class SessionMachine(RuleBasedStateMachine):
     def counts_are_right(self):
         session, model, found = self.session, self.model, self.found
         snapshot = session.snapshot
-        decisions, _, locked = model.now
+        decisions, _, locked, _ = model.now
         above = found.score > np.float32(session.delta)
         assert snapshot.open_voxels == (model.free() & above).sum()
         counted = (
