@@ -92,10 +92,12 @@ def _passes(found: Sequence[CellResult]) -> list[float]:
     for one in found:
         if one.cell.variant == "ours-mcdo":
             start = one.value["options"]["correction"]["start"]
+            # Other starts are found by making labels from the first epoch on.
+            first = start if isinstance(start, int) else 1
             shares += [
                 m["correcting_seconds"] / m["seconds"]
                 for m in one.value["history"][:-1]
-                if m["epoch"] >= start
+                if m["epoch"] >= first
             ]
     return shares
 

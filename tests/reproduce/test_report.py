@@ -94,7 +94,7 @@ def test_what_a_pass_of_relabelling_takes_is_said(tmp_path: Path) -> None:
     text = table1_markdown(read_results(tmp_path), "table1.png")
     # 16 s after an epoch of 20 s; none before it begins, none after the last epoch.
     assert "skin: a pass of the default relabelling takes 0.80 times as long" in text
-    assert "(median of 2 passes, 0.80 to 0.80)" in text
+    assert "(median of 3 passes, 0.80 to 0.80)" in text
     assert "liver: a pass" not in text
 
 
