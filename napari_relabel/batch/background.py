@@ -16,6 +16,7 @@ from napari_relabel.review.folder import ReviewFolder
 
 if TYPE_CHECKING:
     from napari_relabel.models.api import SamplingMethod
+    from napari_relabel.models.precision import Precision
 
 #: What one case may fail with; PyTorch's own errors are RuntimeErrors.
 _FAILURES = (ValueError, OSError, MemoryError, RuntimeError)
@@ -71,6 +72,7 @@ def estimate_review(
     method: SamplingMethod = "mcdo",
     n_samples: int = 20,
     seed: int = 0,
+    precision: Precision = "float32",
 ) -> Generator[Progress | CaseDone, None, BatchResult]:
     """Estimate cases of a review one after the other, by an agenda that may change meanwhile.
 
@@ -88,6 +90,8 @@ def estimate_review(
         Stochastic predictions per case.
     seed : int
         Of the sampler.
+    precision : {"float32", "auto"}
+        See `napari_relabel.models.options.EstimateOptions`.
 
     Yields
     ------
@@ -106,7 +110,7 @@ def estimate_review(
     """
     total = len(agenda.left())
     yield Progress(0, total, "loading the model")
-    model = ModelEstimates(models, method, n_samples, seed)
+    model = ModelEstimates(models, method, n_samples, seed, precision)
     estimated: list[str] = []
     skipped: list[str] = []
     failed: dict[str, str] = {}

@@ -217,6 +217,8 @@ def describe(estimate: Estimate | None) -> str:
     parts = [_TITLES[estimate.method]]
     if estimate.n_samples > 1:
         parts.append(f"{estimate.n_samples} samples")
+    if estimate.extra.get("precision") == "bfloat16":
+        parts.append("bfloat16")
     return ", ".join([*parts, estimate.note] if estimate.note else parts)
 
 
@@ -236,6 +238,7 @@ def _estimate(
             channel_axis=image.channel_axis,
             voxel_mm=image.geometry.voxel_mm,
             case_id=case_id,
+            precision="auto",
         )
     )
 
@@ -246,6 +249,6 @@ def _estimate_all(
     # The model is loaded within, in the worker thread.
     return (
         yield from estimate_review(
-            folder, agenda, models=[model], method=method, n_samples=n_samples
+            folder, agenda, models=[model], method=method, n_samples=n_samples, precision="auto"
         )
     )

@@ -44,8 +44,13 @@ def wait_until_done(qtbot: QtBot, dock: ReviewDock) -> None:
 
 
 def test_a_model_is_run_on_the_open_case_and_its_estimate_kept(
-    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+    qtbot: QtBot,
+    open_dock: OpenDock,
+    pictures: ReviewFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(api, "native_bfloat16", lambda: True)
     dock = open_dock(pictures)
     session = dock.controller.session
     assert session is not None
@@ -60,7 +65,7 @@ def test_a_model_is_run_on_the_open_case_and_its_estimate_kept(
     assert session.estimate is not None
     assert (session.estimate.method, session.estimate.n_samples) == ("mcdo", 4)
     assert seen[-1] == (4, 4)
-    assert "Monte Carlo dropout, 4 samples" in dock.estimate.source.full_text()
+    assert "Monte Carlo dropout, 4 samples, bfloat16" in dock.estimate.source.full_text()
     assert dock.estimate.run.isVisibleTo(dock)
     stored = ReviewFolder.open(pictures.path).load_estimate("case0")
     assert stored is not None
