@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -115,7 +115,8 @@ class LayerSet:
         """
         with ExitStack() as stack:
             for layer in self:
-                stack.enter_context(layer._block_refresh())
+                # Private to napari: where it goes, layers are sliced more than once.
+                stack.enter_context(getattr(layer, "_block_refresh", nullcontext)())
             grown = frame.view(display.corrected).shape != self.given.data.shape
             self._show_data(session, frame, display)
             self._show_style(session)
