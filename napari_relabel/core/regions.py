@@ -181,7 +181,8 @@ def find_regions(
     components = np.zeros(mask.shape, np.uint32)
     flat = np.flatnonzero(mask)
     if flat.size == 0:
-        return _no_regions(components, labels, voxel_mm)
+        gain = None if worth is None else np.zeros(0)
+        return _no_regions(components, labels, voxel_mm, gain)
     position = np.unravel_index(flat, mask.shape)
     source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
     ids = _component_ids(position, source.astype(np.uint16) * 256 + target + 1)
@@ -257,7 +258,10 @@ def _extent(
 
 
 def _no_regions(
-    components: npt.NDArray[np.uint32], labels: LabelArray, voxel_mm: tuple[float, ...] | None
+    components: npt.NDArray[np.uint32],
+    labels: LabelArray,
+    voxel_mm: tuple[float, ...] | None,
+    gain: npt.NDArray[np.float64] | None,
 ) -> Regions:
     ndim = components.ndim
     none = np.zeros(0, np.int64)
@@ -273,4 +277,5 @@ def _no_regions(
         anchor=none,
         voxel_mm=voxel_mm,
         labels=labels,
+        gain=gain,
     )

@@ -95,6 +95,11 @@ def test_without_probabilities_score_times_voxels_ranks():
     assert found.regions.voxels.tolist() == [6, 2]
 
 
+def test_where_nothing_is_proposed_there_are_no_gains():
+    labels, estimate = soft_case(0, 2, (5, 6))
+    assert propose(labels, estimate, delta=1.0).regions.gain.shape == (0,)
+
+
 def test_a_class_that_nobody_expects_and_nobody_gave_has_dice_one():
     labels = np.zeros((3, 3), np.uint8)
     mean = np.zeros((3, 3, 3), np.float32)

@@ -1,0 +1,165 @@
+"""How many decisions a review takes: a simulated reviewer of noisy lesions and livers.
+
+    python benchmarks/review_efficiency.py train --out RUNS/review
+    python benchmarks/review_efficiency.py skin --out RUNS/review
+    python benchmarks/review_efficiency.py liver --out RUNS/review
+    python benchmarks/review_efficiency.py report --out RUNS/review
+
+``train`` cross-fits the networks, condition by condition, and goes on where it was interrupted.
+``skin`` and ``liver`` estimate the cases of the conditions that are trained, simulate the review
+and write ``benchmarks/results/review_efficiency_<name>.json``. ``report`` makes
+``docs/results_review.md`` and its figures of those two files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from review_efficiency_cleanlab import cleanlab_of
+from review_efficiency_data import (
+    APPROVED,
+    CONDITIONS,
+    DRAW_SEED,
+    FOLDS,
+    Condition,
+    Trained,
+    options_of,
+    train,
+    trained,
+)
+from review_efficiency_estimates import SAMPLES, Case, cases
+from review_efficiency_measure import BUDGETS, MISTAKES, SEEDS, measure
+from review_efficiency_pool import pool, proposals_of
+from review_efficiency_report import report
+
+from napari_relabel.core.learn import Reviewed, learn, tabulate
+from napari_relabel.core.rules import RuleOptions
+from napari_relabel.io.atomic import write_json
+from napari_relabel.reproduce.cells import DATASETS, DatasetName
+from napari_relabel.reproduce.machine import describe_machine
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+#: By key: the rule and its delta; None is the delta that the window opens with.
+RULES: dict[str, tuple[RuleOptions, float | None]] = {
+    "gated": (RuleOptions("gated"), None),
+    "confident": (RuleOptions("confident"), None),
+    "disagreement": (RuleOptions("gated"), 0.0),
+}
+
+
+def simulate(
+    found: Sequence[Case], options: RuleOptions | None, delta: float | None
+) -> dict[str, Any] | None:
+    """The review of some cases with one rule; None where there is nothing to review."""
+    if options is None:
+        return None
+    proposals = []
+    for case in found:
+        given, estimate = case.given(), case.estimate()
+        scores = cleanlab_of(given, estimate)
+        proposals.append(proposals_of(given, case.clean(), estimate, scores, options, delta))
+    if not any(len(one.voxels) for one in proposals):
+        return None
+    return measure(pool(proposals))
+
+
+def measured(condition: Condition, about: Trained, data: Path, out: Path) -> dict[str, Any]:
+    """All numbers of a condition; read from `out` where they were found before."""
+    path = out / "measured" / f"{condition.name}.json"
+    if path.exists():
+        known: dict[str, Any] = json.loads(path.read_text())
+        return known
+    found = cases(condition, data, out)
+    start = time.perf_counter()
+    reviewed = [case for case in found if case.reviewed]
+    rules = {name: simulate(reviewed, *how) for name, how in RULES.items()}
+    learnt = learn(
+        tabulate(Reviewed(case.given(), case.clean(), case.estimate()))
+        for case in found
+        if case.approved
+    )
+    # An approved case is right already: nobody reviews it again.
+    rest = [case for case in reviewed if not case.approved]
+    rules["learnt"] = simulate(rest, learnt.options, learnt.delta)
+    result = {
+        "noise": condition.noise,
+        "training": condition.training,
+        "rules": rules,
+        "learnt": learnt.describe(),
+        "label_dice": about.label_dice,
+        "seconds": {
+            "training": round(about.seconds),
+            "estimates": round(sum(case.seconds() for case in found)),
+            "simulation": round(time.perf_counter() - start),
+        },
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, result)
+    print(f"{condition.name}: measured", flush=True)
+    return result
+
+
+def run(dataset: DatasetName, data: Path, out: Path) -> None:
+    """Measure the conditions of a data set that are trained, and write them down."""
+    here = [one for one in CONDITIONS if one.dataset == dataset]
+    known = {one: about for one in here if (about := trained(one, out))}
+    found = [measured(condition, about, data, out) for condition, about in known.items()]
+    machine = describe_machine()
+    machine["versions"]["cleanlab"] = version("cleanlab")
+    write_json(
+        RESULTS / f"review_efficiency_{dataset}.json",
+        {
+            "data": dataset,
+            "commands": [
+                f"python benchmarks/review_efficiency.py {step} --out RUNS/review"
+                for step in ("train", dataset)
+            ],
+            "options": {
+                "train": options_of(here[0]).to_json(),
+                "folds": FOLDS[dataset],
+                "samples": SAMPLES,
+                "draw_seed": DRAW_SEED,
+                "approved": APPROVED[dataset],
+                "mistakes": MISTAKES,
+                "seeds": len(SEEDS),
+                "budgets": BUDGETS,
+            },
+            "conditions": found,
+            "not_run": [one.name for one in here if one not in known],
+            "machine": machine,
+        },
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("train", *DATASETS, "report"))
+    parser.add_argument("--out", type=Path, required=True, help="folder of runs and estimates")
+    parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    arguments = parser.parse_args()
+    if arguments.what == "report":
+        report(RESULTS, ROOT / "docs")
+        return
+    data = Path(os.environ.get("NAPARI_RELABEL_DATA", ROOT.parent / "shared" / "data"))
+    if not data.is_dir():
+        parser.error(f"{data} does not exist: set NAPARI_RELABEL_DATA to the folder of the data")
+    torch.set_num_threads(arguments.threads)
+    if arguments.what == "train":
+        for condition in CONDITIONS:
+            train(condition, data, arguments.out)
+    else:
+        run(arguments.what, data, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""The simulated review, on cases small enough to decide by hand and against changing the masks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from review_efficiency_data import APPROVED, CONDITIONS, REVIEWED, drawn
+from review_efficiency_measure import BUDGETS, CEILING_PART, MISTAKES, measure
+from review_efficiency_orders import ORDERS, true_gain
+from review_efficiency_pool import Cleanlab, pool, proposals_of
+from review_efficiency_simulate import (
+    decide,
+    decisions_to,
+    gap,
+    perfect_decisions,
+    voxel_exact,
+    won_back,
+)
+from scipy import ndimage
+
+from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.regions import find_regions
+from napari_relabel.core.rules import RuleOptions, candidates
+
+RULE = RuleOptions("gated")
+
+
+def noisy_case(seed, grid=(24, 24)):
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.normal(size=grid), 3)
+    clean = (field > np.quantile(field, 0.7)).astype(np.uint8)
+    labels = np.roll(clean, int(rng.integers(1, 4)), axis=0)
+    p = np.clip(ndimage.gaussian_filter(0.8 * clean + 0.2 * rng.random(grid), 1), 0, 1)
+    return labels, clean, Estimate("mcdo", 5, 2, mean=np.stack([1 - p, p]).astype(np.float32))
+
+
+def scores_of(labels, estimate, quality=0.5):
+    return Cleanlab(quality, 1 - np.take_along_axis(estimate.mean, labels[None], 0)[0])
+
+
+def some(n=4, seed=0):
+    cases = [noisy_case(seed + i) for i in range(n)]
+    found = [
+        proposals_of(labels, clean, estimate, scores_of(labels, estimate, 0.1 * i), RULE, 0.0)
+        for i, (labels, clean, estimate) in enumerate(cases)
+    ]
+    return cases, pool(found)
+
+
+def dice(a, b):
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def replayed(cases, table, order, accepted):
+    """Share of the gap after every decision, by changing the masks one region at a time."""
+    regions = [
+        find_regions(labels, candidates(labels, estimate, RULE), 0.0)
+        for labels, _, estimate in cases
+    ]
+    now = [labels.copy() for labels, _, _ in cases]
+    start = np.mean([dice(labels, clean) for labels, clean, _ in cases])
+    shares = [0.0]
+    for row in order:
+        case = table.case[row]
+        component = regions[case].components
+        flat = component.reshape(-1)
+        at = component == flat[table.found[row]]
+        if accepted[row]:
+            now[case] = np.where(at, 1 - now[case], now[case])
+        after = np.mean([dice(m, clean) for m, (_, clean, _) in zip(now, cases, strict=True)])
+        shares.append((after - start) / (1 - start))
+    return shares
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000))
+def test_the_share_won_back_is_that_of_changing_the_masks(seed):
+    cases, table = some(3, seed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(table))[: rng.integers(1, len(table) + 1)]
+    accepted = rng.random(len(table)) < 0.6
+    expected = replayed(cases, table, order, accepted)
+    assert won_back(table, order, accepted) == pytest.approx(expected, abs=1e-12)
+    assert gap(table) == pytest.approx(1 - np.mean([dice(g, c) for g, c, _ in cases]))
+
+
+def test_a_proposal_is_mostly_right_when_more_than_half_of_it_is():
+    labels = np.zeros((4, 8), np.uint8)
+    labels[3] = 1
+    clean = labels.copy()
+    clean[0, :2] = clean[1:3, 6] = 1
+    p = np.where(labels == 1, 0.9, 0.1).astype(np.float32)
+    p[0, :3], p[0:3, 5:7], p[3, 0] = 0.7, 0.7, 0.3
+    estimate = Estimate("mcdo", 5, 2, mean=np.stack([1 - p, p]))
+    found = proposals_of(labels, clean, estimate, scores_of(labels, estimate, 0.3), RULE, 0.0)
+    rows = {int(f): i for i, f in enumerate(found.found)}
+    first, second, removal = rows[0], rows[5], rows[24]
+    assert found.voxels[[first, second, removal]].tolist() == [3, 6, 1]
+    assert found.right[[first, second, removal]].tolist() == [2, 2, 0]
+    assert found.adds[[first, second, removal]].tolist() == [True, True, False]
+    assert found.score[first] == pytest.approx(3 * 0.21, rel=1e-5)
+    assert found.doubt[[first, removal]] == pytest.approx([2.1, 0.7], rel=1e-5)
+    assert (found.both, found.given, found.clean, found.quality) == (8, 8, 12, 0.3)
+    assert found.expected_wrong == pytest.approx(9 * 0.7 + 0.7 + (24 - 9 + 7) * 0.1, rel=1e-5)
+    assert pool([found]).mostly_right[[first, second, removal]].tolist() == [True, False, False]
+
+
+def test_ceilings_follow_the_masks():
+    cases, table = some()
+    exact, decided = [], []
+    for labels, clean, estimate in cases:
+        found = candidates(labels, estimate, RULE)
+        regions = find_regions(labels, found, 0.0)
+        exact.append(dice(np.where(regions.components > 0, clean, labels), clean))
+        corrected = labels.copy()
+        for region in regions:
+            at = regions.components == region.id
+            if (clean != labels)[at].mean() > 0.5:
+                corrected[at] = region.target
+        decided.append(dice(corrected, clean))
+    start = np.mean([dice(labels, clean) for labels, clean, _ in cases])
+    assert voxel_exact(table) == pytest.approx((np.mean(exact) - start) / (1 - start))
+    assert perfect_decisions(table) == pytest.approx((np.mean(decided) - start) / (1 - start))
+    assert perfect_decisions(table) < voxel_exact(table) < 1
+
+
+def test_a_mistake_belongs_to_the_proposal_whatever_the_order():
+    _, table = some(20)
+    assert np.array_equal(decide(table, 0.0, 1), table.mostly_right)
+    wrong = decide(table, 0.1, 1) != table.mostly_right
+    assert np.array_equal(wrong, decide(table, 0.1, 1) != table.mostly_right)
+    assert not np.array_equal(wrong, decide(table, 0.1, 2) != table.mostly_right)
+    rates = [np.mean(decide(table, 0.1, s) != table.mostly_right) for s in range(50)]
+    assert np.mean(rates) == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_an_order_asks_about_every_proposal_once(name):
+    _, table = some(6)
+    assert sorted(ORDERS[name](table, 3).tolist()) == list(range(len(table)))
+
+
+def test_orders_sort_by_what_they_say():
+    _, table = some(6)
+    values = {"gain": table.gain, "score": table.score, "size": table.voxels}
+    for name, value in {**values, "cleanlab-voxels": table.doubt}.items():
+        assert (np.diff(value[ORDERS[name](table, 0)]) <= 0).all()
+    # Quality rises with the number of the case.
+    by_case = ORDERS["cleanlab-cases"](table, 0)
+    assert (np.diff(table.case[by_case]) >= 0).all()
+    assert (np.diff(table.gain[by_case][table.case[by_case] == 2]) <= 0).all()
+    as_found = ORDERS["cleanlab-cases-found"](table, 0)
+    assert (np.diff(table.found[as_found][table.case[as_found] == 2]) > 0).all()
+    turn = ORDERS["cleanlab-turn"](table, 0)
+    assert table.case[turn][:6].tolist() == [0, 1, 2, 3, 4, 5]
+    assert (np.diff(table.place[turn]) >= 0).all()
+    queue = table.expected_wrong[table.case[ORDERS["queue"](table, 0)]]
+    assert (np.diff(queue) <= 0).all()
+    assert not np.array_equal(ORDERS["random"](table, 0), ORDERS["random"](table, 1))
+
+
+def test_the_true_gain_is_that_of_one_decision_alone():
+    _, table = some(5)
+    everything = np.ones(len(table), bool)
+    for row, gain in enumerate(true_gain(table)):
+        alone = won_back(table, np.array([row]), everything)[1]
+        assert alone * gap(table) * 5 == pytest.approx(gain, abs=1e-12)
+
+
+def test_the_first_decision_that_reaches_a_share():
+    curve = np.array([0.0, 0.2, 0.1, 0.4, 0.3])
+    assert [decisions_to(curve, share) for share in (0.0, 0.2, 0.3, 0.4)] == [0, 1, 3, 3]
+    assert decisions_to(curve, 0.41) is None
+
+
+def test_measures_hold_what_the_curves_do():
+    _, table = some(8)
+    found = json.loads(json.dumps(measure(table)))
+    order = ORDERS["gain"](table, 0)
+    curve = won_back(table, order, table.mostly_right)
+    row = found["orders"]["gain"]["0.0"]
+    at = BUDGETS.index(2)
+    assert row["share"][at] == pytest.approx(curve[min(16, len(curve) - 1)])
+    assert row["spread"] == pytest.approx([0] * len(BUDGETS), abs=1e-12)
+    assert found["perfect"] == pytest.approx(curve[-1])
+    half = np.flatnonzero(curve >= 0.5 * curve[-1])[0]
+    assert row["to"]["0.5"] == pytest.approx(half / 8)
+    reached = (curve >= CEILING_PART * found["exact"]).any()
+    assert (row["to"]["ceiling"] is not None) == reached
+    assert max(found["orders"]["random"][str(MISTAKES[-1])]["spread"]) > 0
+    # Nobody beats an order that knows the answers by much, at any price.
+    best = np.array(found["orders"]["best"]["0.0"]["share"])
+    assert (best >= np.array(row["share"]) - 0.02).all()
+
+
+def test_cases_without_proposals_count_in_the_gap():
+    labels, clean, estimate = noisy_case(3)
+    agreed = Estimate("mcdo", 5, 2, mean=np.stack([1.0 - labels, labels]).astype(np.float32))
+    parts = [
+        proposals_of(labels, clean, e, scores_of(labels, e), RULE, 0.0) for e in (estimate, agreed)
+    ]
+    one, two = pool(parts[:1]), pool(parts)
+    assert len(one) == len(two)
+    assert gap(two) == pytest.approx(gap(one))
+    assert perfect_decisions(two) == pytest.approx(perfect_decisions(one) / 2)
+
+
+def test_the_draw_is_the_same_for_every_noise_and_apart_from_the_approved_cases():
+    ids = [f"ISIC_{i:07d}" for i in range(2000)]
+    reviewed, approved = drawn("skin", ids)
+    assert (len(reviewed), len(approved)) == (REVIEWED["skin"], APPROVED["skin"])
+    assert not set(reviewed) & set(approved)
+    assert drawn("skin", ids[::-1]) == (reviewed, approved)
+    volumes = [f"btcv_{i:02d}" for i in range(18)]
+    all_of_them, some_of_them = drawn("liver", volumes)
+    assert all_of_them == volumes
+    assert len(some_of_them) == APPROVED["liver"]
+    assert len({replace(one, training="none") for one in CONDITIONS}) * 2 == len(CONDITIONS)
