@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from napari_relabel.reproduce.canvas import COLOURS, new_figure, save
 
 RULE = "confident"
+_IN_A_ROW = 3
 _CURVES = {
     "gain": ("expected gain of Dice", COLOURS[5]),
     "score": ("score times voxels", COLOURS[1]),
@@ -24,8 +25,12 @@ _CURVES = {
 def draw(result: dict[str, Any], path: Path) -> None:
     """One panel per condition: the rule `RULE`, a reviewer without mistakes."""
     shown = [c for c in result["conditions"] if c["rules"][RULE] is not None]
-    figure = new_figure(3.4 * max(1, len(shown)) + 1.8, 3.2)
-    panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
+    columns = min(_IN_A_ROW, max(1, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    figure = new_figure(3.1 * columns + 1.9, 2.9 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for panel in panels[len(shown) :]:
+        panel.set_axis_off()
     for panel, condition in zip(panels, shown, strict=False):
         _panel(panel, condition, result["options"]["budgets"])
     handles, labels = panels[0].get_legend_handles_labels()

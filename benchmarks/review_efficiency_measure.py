@@ -22,10 +22,13 @@ MISTAKES = (0.0, 0.05, 0.1)
 SEEDS = tuple(range(10))
 
 #: Decisions per case at which the share of the gap is noted.
-BUDGETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
+BUDGETS = (0.25, 0.5, 1, 1.5, 2, 3, 5, 10)
 
 #: Parts of what perfect decisions win back whose price is noted.
 PARTS = (0.5, 0.8, 0.9)
+
+#: Of the shares and prices that are written down.
+DIGITS = 5
 
 #: The part of the ceiling that is aimed at.
 CEILING_PART = 0.9
@@ -69,12 +72,17 @@ def measure(pool: Pool) -> dict[str, Any]:
 
 def _summary(curves: Sequence[Floats], n_cases: int, goals: dict[str, float]) -> dict[str, Any]:
     at = np.array([[_after(curve, b * n_cases) for b in BUDGETS] for curve in curves])
-    found: dict[str, Any] = {"share": at.mean(axis=0).tolist(), "spread": at.std(axis=0).tolist()}
+    found: dict[str, Any] = {
+        "share": at.mean(axis=0).round(DIGITS).tolist(),
+        "spread": at.std(axis=0).round(DIGITS).tolist(),
+    }
     found["to"] = {}
     for name, goal in goals.items():
         prices = [decisions_to(curve, goal) for curve in curves]
         reached = [price / n_cases for price in prices if price is not None]
-        found["to"][name] = float(np.mean(reached)) if len(reached) == len(curves) else None
+        found["to"][name] = (
+            round(float(np.mean(reached)), DIGITS) if len(reached) == len(curves) else None
+        )
     return found
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from review_efficiency_aims import AIMS, outcomes
 from review_efficiency_data import APPROVED, CONDITIONS, REVIEWED, drawn
 from review_efficiency_measure import BUDGETS, CEILING_PART, MISTAKES, measure
 from review_efficiency_orders import ORDERS, true_gain
 from review_efficiency_pool import Cleanlab, pool, proposals_of
+from review_efficiency_report import report
 from review_efficiency_simulate import (
     decide,
     decisions_to,
@@ -185,17 +188,48 @@ def test_measures_hold_what_the_curves_do():
     curve = won_back(table, order, table.mostly_right)
     row = found["orders"]["gain"]["0.0"]
     at = BUDGETS.index(2)
-    assert row["share"][at] == pytest.approx(curve[min(16, len(curve) - 1)])
+    assert row["share"][at] == pytest.approx(curve[min(16, len(curve) - 1)], abs=1e-5)
     assert row["spread"] == pytest.approx([0] * len(BUDGETS), abs=1e-12)
     assert found["perfect"] == pytest.approx(curve[-1])
     half = np.flatnonzero(curve >= 0.5 * curve[-1])[0]
-    assert row["to"]["0.5"] == pytest.approx(half / 8)
+    assert row["to"]["0.5"] == pytest.approx(half / 8, abs=1e-5)
     reached = (curve >= CEILING_PART * found["exact"]).any()
     assert (row["to"]["ceiling"] is not None) == reached
     assert max(found["orders"]["random"][str(MISTAKES[-1])]["spread"]) > 0
     # Nobody beats an order that knows the answers by much, at any price.
     best = np.array(found["orders"]["best"]["0.0"]["share"])
     assert (best >= np.array(row["share"]) - 0.02).all()
+
+
+def measured_row(exact=0.8, share=0.7, ours=2.0, theirs=5.0, size=2.0):
+    def order(price):
+        return {"0.0": {"share": [0.3, share], "to": {"0.9": price}}}
+
+    rivals = {"random": theirs, "cleanlab-cases": theirs, "cleanlab-cases-found": None}
+    orders = {"gain": order(ours), "size": order(size)}
+    orders |= {name: order(price) for name, price in rivals.items()}
+    return {"exact": exact, "perfect": share, "orders": orders}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "expected"),
+    [
+        ("skin", measured_row(), [False, True, True, True, None, True]),
+        ("liver", measured_row(), [False, True, True, True, None, False]),
+        ("liver", measured_row(0.77, size=2.1), [True, True, True, True, None, True]),
+        ("skin", measured_row(theirs=3.9, size=1.9), [False, True, False, False, None, False]),
+        ("skin", measured_row(0.0, 0.0, None), [None, None, None, None, None, None]),
+    ],
+)
+def test_aims_are_judged_as_they_are_written(name, row, expected):
+    conditions = [{"noise": "n", "training": "t", "rules": {"r": row, "s": None}}]
+    result = {"data": name, "conditions": conditions, "options": {"budgets": [1, 5]}}
+    ((noise, training, rule, found),) = outcomes(result)
+    assert (noise, training, rule, len(found)) == ("n", "t", "r", len(AIMS))
+    assert [outcome.reached for outcome in found] == expected
+    if row["exact"] == 0.8 and row["orders"]["random"]["0.0"]["to"]["0.9"] == 5.0:
+        # 0.7 of 0.8, and 5 of 2 decisions.
+        assert [found[0].measured, found[2].measured] == ["88 %", "2.50x"]
 
 
 def test_cases_without_proposals_count_in_the_gap():
@@ -221,3 +255,13 @@ def test_the_draw_is_the_same_for_every_noise_and_apart_from_the_approved_cases(
     assert all_of_them == volumes
     assert len(some_of_them) == APPROVED["liver"]
     assert len({replace(one, training="none") for one in CONDITIONS}) * 2 == len(CONDITIONS)
+
+
+def test_the_committed_page_is_made_from_the_committed_results(tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    report(root / "benchmarks" / "results", tmp_path)
+    assert (tmp_path / "results_review.md").read_text() == (
+        root / "docs" / "results_review.md"
+    ).read_text()
+    for name in ("skin", "liver"):
+        assert (tmp_path / "images" / f"review_efficiency_{name}.png").stat().st_size > 10_000
