@@ -1,13 +1,14 @@
 """How many decisions a review takes: a simulated reviewer of noisy lesions and livers.
 
     python benchmarks/review_efficiency.py train --out RUNS/review
-    python benchmarks/review_efficiency.py skin --out RUNS/review
-    python benchmarks/review_efficiency.py liver --out RUNS/review
+    python benchmarks/review_efficiency.py skin --out RUNS/review --table1 OUT
+    python benchmarks/review_efficiency.py liver --out RUNS/review --table1 OUT
     python benchmarks/review_efficiency.py report --out RUNS/review
 
 ``train`` cross-fits the networks, condition by condition, and goes on where it was interrupted.
 ``skin`` and ``liver`` estimate the cases of the conditions that are trained, simulate the review
-and write ``benchmarks/results/review_efficiency_<name>.json``. ``report`` makes
+and write ``benchmarks/results/review_efficiency_<name>.json``; conditions that are not take the
+networks of ``napari-relabel reproduce table1 --out OUT``, if they are given. ``report`` makes
 ``docs/results_review.md`` and its figures of those two files.
 """
 
@@ -17,7 +18,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,14 @@ from review_efficiency_data import (
     DRAW_SEED,
     FOLDS,
     Condition,
-    Trained,
+    Networks,
+    networks_of,
     options_of,
     train,
-    trained,
 )
 from review_efficiency_estimates import SAMPLES, Case, cases
 from review_efficiency_measure import BUDGETS, MISTAKES, SEEDS, measure
-from review_efficiency_pool import pool, proposals_of
+from review_efficiency_pool import CaseProposals, pool, proposals_of
 from review_efficiency_report import report
 
 from napari_relabel.core.learn import Reviewed, learn, tabulate
@@ -57,48 +58,55 @@ RULES: dict[str, tuple[RuleOptions, float | None]] = {
 }
 
 
-def simulate(
-    found: Sequence[Case], options: RuleOptions | None, delta: float | None
-) -> dict[str, Any] | None:
-    """The review of some cases with one rule; None where there is nothing to review."""
-    if options is None:
-        return None
-    proposals = []
+def proposed(
+    found: Sequence[Case], rules: Mapping[str, tuple[RuleOptions, float | None]]
+) -> dict[str, list[CaseProposals]]:
+    """The proposals of every rule in some cases."""
+    made: dict[str, list[CaseProposals]] = {name: [] for name in rules}
     for case in found:
-        given, estimate = case.given(), case.estimate()
+        given, clean, estimate = case.given(), case.clean(), case.estimate()
         scores = cleanlab_of(given, estimate)
-        proposals.append(proposals_of(given, case.clean(), estimate, scores, options, delta))
+        for name, (options, delta) in rules.items():
+            made[name].append(proposals_of(given, clean, estimate, scores, options, delta))
+    return made
+
+
+def review(proposals: Sequence[CaseProposals]) -> dict[str, Any] | None:
+    """What the simulated reviewer wins back; None where nothing is proposed."""
     if not any(len(one.voxels) for one in proposals):
         return None
     return measure(pool(proposals))
 
 
-def measured(condition: Condition, about: Trained, data: Path, out: Path) -> dict[str, Any]:
+def measured(condition: Condition, networks: Networks, data: Path, out: Path) -> dict[str, Any]:
     """All numbers of a condition; read from `out` where they were found before."""
-    path = out / "measured" / f"{condition.name}.json"
+    path = out / "measured" / f"{condition.name}-{networks.split}.json"
     if path.exists():
         known: dict[str, Any] = json.loads(path.read_text())
         return known
-    found = cases(condition, data, out)
+    found = cases(condition, networks, data, out)
     start = time.perf_counter()
     reviewed = [case for case in found if case.reviewed]
-    rules = {name: simulate(reviewed, *how) for name, how in RULES.items()}
+    rules = {name: review(made) for name, made in proposed(reviewed, RULES).items()}
     learnt = learn(
         tabulate(Reviewed(case.given(), case.clean(), case.estimate()))
         for case in found
         if case.approved
     )
-    # An approved case is right already: nobody reviews it again.
-    rest = [case for case in reviewed if not case.approved]
-    rules["learnt"] = simulate(rest, learnt.options, learnt.delta)
+    rules["learnt"] = None
+    if learnt.options is not None:
+        # An approved case is right already: nobody reviews it again.
+        rest = [case for case in reviewed if not case.approved]
+        rules["learnt"] = review(proposed(rest, {"": (learnt.options, learnt.delta)})[""])
     result = {
         "noise": condition.noise,
         "training": condition.training,
+        "split": networks.split,
         "rules": rules,
         "learnt": learnt.describe(),
-        "label_dice": about.label_dice,
+        "label_dice": networks.label_dice,
         "seconds": {
-            "training": round(about.seconds),
+            "training": round(networks.seconds),
             "estimates": round(sum(case.seconds() for case in found)),
             "simulation": round(time.perf_counter() - start),
         },
@@ -109,33 +117,34 @@ def measured(condition: Condition, about: Trained, data: Path, out: Path) -> dic
     return result
 
 
-def run(dataset: DatasetName, data: Path, out: Path) -> None:
-    """Measure the conditions of a data set that are trained, and write them down."""
+def run(dataset: DatasetName, data: Path, out: Path, table1: Path | None) -> None:
+    """Measure the conditions of a data set for which there are networks, and write them down."""
     here = [one for one in CONDITIONS if one.dataset == dataset]
-    known = {one: about for one in here if (about := trained(one, out))}
-    found = [measured(condition, about, data, out) for condition, about in known.items()]
+    ready = {one: found for one in here if (found := networks_of(one, out, table1))}
+    conditions = [measured(one, networks, data, out) for one, networks in ready.items()]
     machine = describe_machine()
     machine["versions"]["cleanlab"] = version("cleanlab")
+    reviewing = f"{dataset} --out RUNS/review{'' if table1 is None else ' --table1 OUT'}"
     write_json(
         RESULTS / f"review_efficiency_{dataset}.json",
         {
             "data": dataset,
             "commands": [
-                f"python benchmarks/review_efficiency.py {step} --out RUNS/review"
-                for step in ("train", dataset)
+                f"python benchmarks/review_efficiency.py {step}"
+                for step in ("train --out RUNS/review", reviewing)
             ],
             "options": {
                 "train": options_of(here[0]).to_json(),
                 "folds": FOLDS[dataset],
-                "samples": SAMPLES,
+                "samples": SAMPLES[dataset],
                 "draw_seed": DRAW_SEED,
                 "approved": APPROVED[dataset],
                 "mistakes": MISTAKES,
                 "seeds": len(SEEDS),
                 "budgets": BUDGETS,
             },
-            "conditions": found,
-            "not_run": [one.name for one in here if one not in known],
+            "conditions": conditions,
+            "not_run": [one.name for one in here if one not in ready],
             "machine": machine,
         },
     )
@@ -145,6 +154,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", *DATASETS, "report"))
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and estimates")
+    parser.add_argument(
+        "--table1",
+        type=Path,
+        help="OUT of `napari-relabel reproduce table1`: where a condition is not cross-fitted, its "
+        "network there reviews the validation cases",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
     arguments = parser.parse_args()
     if arguments.what == "report":
@@ -156,9 +171,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.what == "train":
         for condition in CONDITIONS:
-            train(condition, data, arguments.out)
+            if networks_of(condition, arguments.out, None) is None:
+                train(condition, data, arguments.out)
     else:
-        run(arguments.what, data, arguments.out)
+        run(arguments.what, data, arguments.out, arguments.table1)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,10 @@ class Aim(NamedTuple):
     judge: Callable[[str, dict[str, Any], list[float]], Outcome]
 
 
-def outcomes(result: dict[str, Any]) -> Iterator[tuple[str, str, str, list[Outcome]]]:
-    """Noise, training, rule and the outcome of each of `AIMS`, for all that was measured.
+def outcomes(
+    result: dict[str, Any],
+) -> Iterator[tuple[dict[str, Any], str, list[Outcome]]]:
+    """Condition, rule and the outcome of each of `AIMS`, for all that was measured.
 
     They are judged by a reviewer who makes no mistakes.
     """
@@ -38,7 +40,7 @@ def outcomes(result: dict[str, Any]) -> Iterator[tuple[str, str, str, list[Outco
                 found = [
                     aim.judge(result["data"], row, result["options"]["budgets"]) for aim in AIMS
                 ]
-                yield condition["noise"], condition["training"], rule, found
+                yield condition, rule, found
 
 
 def _within_budget(ceiling: str) -> Callable[[str, dict[str, Any], list[float]], Outcome]:

@@ -1,9 +1,9 @@
-"""What `review_efficiency.py` works on: noisy data sets, and networks that cross-fit them."""
+"""What `review_efficiency.py` works on: noisy data sets, and networks that never saw the cases."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,8 +12,9 @@ import numpy as np
 
 from napari_relabel.core.progress import finish
 from napari_relabel.io.dataset import CasePaths, Dataset
-from napari_relabel.reproduce.cells import DATASETS, NOISES, DatasetName, NoiseName
+from napari_relabel.reproduce.cells import DATASETS, NOISES, Cell, DatasetName, NoiseName
 from napari_relabel.reproduce.data import prepare
+from napari_relabel.reproduce.run import run_path
 from napari_relabel.reproduce.settings import base_options
 from napari_relabel.training.corrections import Relabelling
 from napari_relabel.training.jobs import TrainJob, plan_jobs, train_jobs
@@ -22,17 +23,18 @@ from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.result import TrainProgress
 
 Training = Literal["relabel", "none"]
+Split = Literal["train", "val"]
 
 FOLDS: dict[DatasetName, int] = {"skin": 2, "liver": 2}
 
 #: Of the draws that choose the cases to review and those that were approved before.
 DRAW_SEED = 20240301
 
-#: Cases in the simulated review. There are 18 volumes, and all of them take part.
-REVIEWED: dict[DatasetName, int] = {"skin": 200, "liver": 18}
+#: Most cases in a simulated review.
+REVIEWED = 200
 
-#: Approved cases that the learnt rule is learnt from. On skin they are drawn beside the reviewed
-#: ones; of the 18 volumes they have to be taken, so that rule is judged on the rest.
+#: Approved cases that the learnt rule is learnt from, at most a third of all. Where there are too
+#: few cases to draw them beside the reviewed ones, that rule is judged on the rest.
 APPROVED: dict[DatasetName, int] = {"skin": 10, "liver": 5}
 
 
@@ -50,14 +52,12 @@ class Condition:
         return f"{self.dataset}-{self.noise.replace(' ', '-')}-{self.training}"
 
 
-#: The most important first, as an interrupted benchmark goes on in this order: relabelling in
-#: training corrects gross noise and is meant to leave light noise alone, at twice the time.
+#: The most important first, as an interrupted benchmark goes on in this order. Relabelling in
+#: training doubles the time; it is for gross noise and is meant to leave light noise alone.
 CONDITIONS = (
     Condition("skin", "3 vertices", "relabel"),
-    Condition("skin", "3 vertices", "none"),
-    Condition("liver", "3 vertices", "none"),
+    *(Condition(dataset, noise, "none") for noise in NOISES for dataset in DATASETS),
     Condition("liver", "3 vertices", "relabel"),
-    *(Condition(dataset, noise, "none") for noise in NOISES[1:] for dataset in DATASETS),
     *(Condition(dataset, noise, "relabel") for noise in NOISES[1:] for dataset in DATASETS),
 )
 
@@ -68,16 +68,16 @@ def options_of(condition: Condition) -> TrainOptions:
     return replace(base_options(condition.dataset), correction=correction)
 
 
-def training_cases(condition: Condition, data: Path, out: Path) -> Dataset:
-    """The noisy training cases; noisy masks that are missing are made."""
+def noisy(condition: Condition, split: Split, data: Path, out: Path) -> Dataset:
+    """The noisy cases of a split; noisy masks that are missing are made."""
     dataset = finish(prepare(data, out, condition.dataset, condition.noise))
-    return replace(dataset, cases=tuple(c for c in dataset.cases if c.split == "train"))
+    return replace(dataset, cases=tuple(c for c in dataset.cases if c.split == split))
 
 
 def jobs_of(condition: Condition, data: Path, out: Path) -> tuple[TrainJob, ...]:
     """The networks of a condition, one per fold, that never see the noisy labels of their fold."""
     return plan_jobs(
-        training_cases(condition, data, out),
+        noisy(condition, "train", data, out),
         options_of(condition),
         model_of(condition, out),
         folds=FOLDS[condition.dataset],
@@ -102,52 +102,65 @@ def train(condition: Condition, data: Path, out: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What the networks of a condition report: seconds of all, and means over the folds.
+class Networks:
+    """Finished networks of a condition, and the split of the cases that they can judge.
 
-    `label_dice` is the Dice of the training labels to the clean masks, as given and as taught in
-    the last epoch.
+    `seconds` is their training time; `label_dice` the Dice of the training labels to the clean
+    masks, as given and as taught in the last epoch, mean over the networks.
     """
 
+    folder: Path
+    split: Split
     seconds: float
     label_dice: tuple[float, float]
 
 
-def trained(condition: Condition, out: Path) -> Trained | None:
-    """What is known of the networks of a condition; None where they are not all finished."""
-    folders = [
-        model_of(condition, out) / f"fold-{fold}" for fold in range(FOLDS[condition.dataset])
-    ]
-    histories = [read_metrics(folder) for folder in folders]
+def networks_of(condition: Condition, out: Path, table1: Path | None) -> Networks | None:
+    """The cross-fit of a condition, else the network of Table 1; None where neither is finished.
+
+    A cross-fit judges the training cases, each by the network that never saw it. The network of
+    Table 1 saw them all, so it judges the validation cases, whose labels are as noisy.
+    """
+    folds = FOLDS[condition.dataset]
+    folder = model_of(condition, out)
+    found = _finished(condition, folder, "train", [folder / f"fold-{i}" for i in range(folds)])
+    if found is None and table1 is not None:
+        variant = "ours-mcdo" if condition.training == "relabel" else "none"
+        run = run_path(table1, Cell(condition.dataset, condition.noise, variant))
+        found = _finished(condition, run, "val", [run])
+    return found
+
+
+def _finished(
+    condition: Condition, folder: Path, split: Split, runs: Sequence[Path]
+) -> Networks | None:
+    histories = [read_metrics(run) for run in runs]
     if any(len(history) < options_of(condition).epochs for history in histories):
         return None
     epochs = [epoch for history in histories for epoch in history]
     dice = np.array([[h[0].label_dice, h[-1].label_dice] for h in histories], np.float64)
-    return Trained(
-        sum(epoch.seconds + (epoch.correcting_seconds or 0) for epoch in epochs),
-        (float(dice[:, 0].mean()), float(dice[:, 1].mean())),
-    )
+    seconds = sum(epoch.seconds + (epoch.correcting_seconds or 0) for epoch in epochs)
+    return Networks(folder, split, seconds, (float(dice[:, 0].mean()), float(dice[:, 1].mean())))
 
 
-def drawn(dataset: DatasetName, ids: list[str]) -> tuple[list[str], list[str]]:
-    """Ids to review and ids approved before, drawn at random; on liver the second are among them.
+def drawn(dataset: DatasetName, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Ids to review and ids approved before, drawn at random; the second apart where there is room.
 
     The draw depends on the ids only, so that every noise is reviewed in the same cases.
     """
     order = np.random.default_rng(DRAW_SEED).permutation(len(ids))
     shuffled = [sorted(ids)[i] for i in order]
-    n, k = REVIEWED[dataset], APPROVED[dataset]
-    reviewed = shuffled[:n]
+    n, k = REVIEWED, min(APPROVED[dataset], len(ids) // 3)
     approved = shuffled[n : n + k] if len(shuffled) >= n + k else shuffled[:k]
-    return sorted(reviewed), sorted(approved)
+    return sorted(shuffled[:n]), sorted(approved)
 
 
-def cases_of(condition: Condition, data: Path, out: Path) -> Iterator[tuple[CasePaths, bool, bool]]:
+def cases_of(
+    condition: Condition, split: Split, data: Path, out: Path
+) -> Iterator[tuple[CasePaths, bool, bool]]:
     """Cases with whether each is to be reviewed, and whether it was approved before."""
-    dataset = training_cases(condition, data, out)
-    reviewed, approved = (
-        set(part) for part in drawn(condition.dataset, [c.id for c in dataset.cases])
-    )
+    dataset = noisy(condition, split, data, out)
+    reviewed, approved = drawn(condition.dataset, [case.id for case in dataset.cases])
     for case in dataset.cases:
-        if case.id in reviewed | approved:
+        if case.id in reviewed or case.id in approved:
             yield case, case.id in reviewed, case.id in approved

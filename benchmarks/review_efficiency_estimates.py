@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from review_efficiency_data import Condition, cases_of, model_of
+from review_efficiency_data import Condition, Networks, cases_of
 
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import finish
@@ -18,8 +18,10 @@ from napari_relabel.io.dataset import CasePaths
 from napari_relabel.io.volume import read_image, read_labels
 from napari_relabel.models.api import LoadedModel, iter_estimate
 from napari_relabel.models.loading import load_models
+from napari_relabel.reproduce.cells import DatasetName
 
-SAMPLES = 10
+#: A pass over a volume takes as long as ten over pictures.
+SAMPLES: dict[DatasetName, int] = {"skin": 10, "liver": 5}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Case:
 
     paths: CasePaths
     estimate_path: Path
+    n_samples: int
     reviewed: bool
     approved: bool
 
@@ -55,7 +58,7 @@ class Case:
         with np.load(self.estimate_path) as stored:
             foreground, variance = stored["foreground"], stored["variance"]
         mean = np.stack([1 - foreground, foreground])
-        return Estimate("mcdo", SAMPLES, 2, mean=mean, variance=variance)
+        return Estimate("mcdo", self.n_samples, 2, mean=mean, variance=variance)
 
     def seconds(self) -> float:
         """That the estimate took."""
@@ -63,16 +66,17 @@ class Case:
             return float(stored["seconds"])
 
 
-def cases(condition: Condition, data: Path, out: Path) -> tuple[Case, ...]:
+def cases(condition: Condition, networks: Networks, data: Path, out: Path) -> tuple[Case, ...]:
     """The cases of a condition, each with its estimate; what is missing is made."""
-    folder = out / "estimates" / condition.name
+    folder = out / "estimates" / f"{condition.name}-{networks.split}"
+    n = SAMPLES[condition.dataset]
     found = tuple(
-        Case(paths, folder / f"{paths.id}.npz", reviewed, approved)
-        for paths, reviewed, approved in cases_of(condition, data, out)
+        Case(paths, folder / f"{paths.id}.npz", n, reviewed, approved)
+        for paths, reviewed, approved in cases_of(condition, networks.split, data, out)
     )
     missing = [case for case in found if not case.estimate_path.exists()]
     if missing:
-        models = load_models(model_of(condition, out))
+        models = load_models(networks.folder)
         for case in missing:
             _make(case, models)
         print(f"{condition.name}: {len(missing)} estimates made", flush=True)
@@ -86,7 +90,7 @@ def _make(case: Case, models: Sequence[LoadedModel]) -> None:
         iter_estimate(
             image.data,
             list(models),
-            n_samples=SAMPLES,
+            n_samples=case.n_samples,
             channel_axis=image.channel_axis,
             voxel_mm=image.geometry.voxel_mm,
             case_id=case.id,

@@ -12,6 +12,10 @@ from review_efficiency_figure import draw
 from review_efficiency_measure import PARTS
 
 NAMES = {"skin": "Skin lesions", "liver": "Liver in CT"}
+SPLITS = {
+    "train": "cross-fitted training cases",
+    "val": "validation cases by the network of Table 1",
+}
 TRAININGS = {
     "relabel": "networks trained with relabelling",
     "none": "networks trained on the labels as given",
@@ -68,13 +72,14 @@ def _aims(results: dict[str, dict[str, Any]]) -> Iterator[str]:
         "the other order takes."
     )
     yield ""
-    yield f"| data, noise, training | rule | {' | '.join(aim.text for aim in AIMS)} |"
+    yield f"| data, noise, training, cases | rule | {' | '.join(aim.text for aim in AIMS)} |"
     yield "|---" * (2 + len(AIMS)) + "|"
     reached, judged = [0] * len(AIMS), [0] * len(AIMS)
     for name, result in results.items():
-        for noise, training, rule, found in outcomes(result):
+        for about, rule, found in outcomes(result):
             cells = [f"**{o.measured}**" if o.reached is False else o.measured for o in found]
-            yield f"| {name}, {noise}, {training} | `{rule}` | {' | '.join(cells)} |"
+            where = f"{name}, {about['noise']}, {about['training']}, {about['split']}"
+            yield f"| {where} | `{rule}` | {' | '.join(cells)} |"
             reached = [n + (o.reached is True) for n, o in zip(reached, found, strict=True)]
             judged = [n + (o.reached is not None) for n, o in zip(judged, found, strict=True)]
     totals = [f"{n} of {of}" for n, of in zip(reached, judged, strict=True)]
@@ -94,7 +99,10 @@ def _condition(
     condition: dict[str, Any], budgets: Sequence[float], mistakes: Sequence[float]
 ) -> Iterator[str]:
     before, after = condition["label_dice"]
-    yield f"### {condition['noise'].capitalize()}, {TRAININGS[condition['training']]}"
+    yield (
+        f"### {condition['noise'].capitalize()}, {TRAININGS[condition['training']]}, "
+        f"{SPLITS[condition['split']]}"
+    )
     yield ""
     if condition["training"] == "relabel":
         yield (

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from review_efficiency_aims import AIMS, outcomes
-from review_efficiency_data import APPROVED, CONDITIONS, REVIEWED, drawn
+from review_efficiency_data import (
+    APPROVED,
+    CONDITIONS,
+    REVIEWED,
+    Condition,
+    drawn,
+    networks_of,
+)
 from review_efficiency_measure import BUDGETS, CEILING_PART, MISTAKES, measure
 from review_efficiency_orders import ORDERS, true_gain
 from review_efficiency_pool import Cleanlab, pool, proposals_of
@@ -201,7 +208,7 @@ def test_measures_hold_what_the_curves_do():
     assert (best >= np.array(row["share"]) - 0.02).all()
 
 
-def measured_row(exact=0.8, share=0.7, ours=2.0, theirs=5.0, size=2.0):
+def measured_row(exact=0.875, share=0.7, ours=2.0, theirs=5.0, size=2.0):
     def order(price):
         return {"0.0": {"share": [0.3, share], "to": {"0.9": price}}}
 
@@ -222,14 +229,14 @@ def measured_row(exact=0.8, share=0.7, ours=2.0, theirs=5.0, size=2.0):
     ],
 )
 def test_aims_are_judged_as_they_are_written(name, row, expected):
-    conditions = [{"noise": "n", "training": "t", "rules": {"r": row, "s": None}}]
+    conditions = [{"noise": "n", "rules": {"r": row, "s": None}}]
     result = {"data": name, "conditions": conditions, "options": {"budgets": [1, 5]}}
-    ((noise, training, rule, found),) = outcomes(result)
-    assert (noise, training, rule, len(found)) == ("n", "t", "r", len(AIMS))
+    ((condition, rule, found),) = outcomes(result)
+    assert (condition, rule, len(found)) == (conditions[0], "r", len(AIMS))
     assert [outcome.reached for outcome in found] == expected
-    if row["exact"] == 0.8 and row["orders"]["random"]["0.0"]["to"]["0.9"] == 5.0:
-        # 0.7 of 0.8, and 5 of 2 decisions.
-        assert [found[0].measured, found[2].measured] == ["88 %", "2.50x"]
+    if row["exact"] == 0.875 and row["orders"]["random"]["0.0"]["to"]["0.9"] == 5.0:
+        # 0.7 of 0.875, and 5 of 2 decisions.
+        assert [found[0].measured, found[2].measured] == ["80 %", "2.50x"]
 
 
 def test_cases_without_proposals_count_in_the_gap():
@@ -247,14 +254,49 @@ def test_cases_without_proposals_count_in_the_gap():
 def test_the_draw_is_the_same_for_every_noise_and_apart_from_the_approved_cases():
     ids = [f"ISIC_{i:07d}" for i in range(2000)]
     reviewed, approved = drawn("skin", ids)
-    assert (len(reviewed), len(approved)) == (REVIEWED["skin"], APPROVED["skin"])
+    assert (len(reviewed), len(approved)) == (REVIEWED, APPROVED["skin"])
     assert not set(reviewed) & set(approved)
     assert drawn("skin", ids[::-1]) == (reviewed, approved)
     volumes = [f"btcv_{i:02d}" for i in range(18)]
     all_of_them, some_of_them = drawn("liver", volumes)
     assert all_of_them == volumes
     assert len(some_of_them) == APPROVED["liver"]
-    assert len({replace(one, training="none") for one in CONDITIONS}) * 2 == len(CONDITIONS)
+    assert [len(part) for part in drawn("liver", volumes[:6])] == [6, 2]
+
+
+def finished_run(folder, dice, epochs=10):
+    folder.mkdir(parents=True)
+    head = "epoch,loss,dice_mean,dice_median,seconds,label_dice,correcting_seconds"
+    rows = [f"{e},1.0,,,2.0,{dice + 0.01 * e},0.5" for e in range(1, epochs + 1)]
+    (folder / "metrics.csv").write_text("\n".join([head, *rows]) + "\n")
+
+
+def test_a_cross_fit_is_taken_before_the_network_of_table_1(tmp_path):
+    condition = Condition("skin", "3 vertices", "relabel")
+    out, table1 = tmp_path / "review", tmp_path / "table1"
+    assert networks_of(condition, out, table1) is None
+    run = table1 / "runs" / "skin-3-vertices-ours-mcdo-seed0"
+    finished_run(run, 0.8)
+    assert networks_of(condition, out, None) is None
+    found = networks_of(condition, out, table1)
+    assert (found.folder, found.split, found.seconds) == (run, "val", 25.0)
+    for fold, dice in enumerate((0.6, 0.7)):
+        assert networks_of(condition, out, table1).split == "val"
+        finished_run(out / "runs" / condition.name / f"fold-{fold}", dice)
+    found = networks_of(condition, out, table1)
+    assert (found.folder, found.split) == (out / "runs" / condition.name, "train")
+    assert found.seconds == 50.0
+    assert found.label_dice == pytest.approx((0.66, 0.75))
+    assert networks_of(replace(condition, training="none"), out, table1) is None
+
+
+def test_an_unfinished_run_is_not_taken(tmp_path):
+    finished_run(tmp_path / "runs" / "liver-smooth-none-seed0", 0.8, epochs=9)
+    assert networks_of(Condition("liver", "smooth", "none"), tmp_path, tmp_path) is None
+
+
+def test_every_condition_is_there_once():
+    assert len(set(CONDITIONS)) == len(CONDITIONS) == 2 * 3 * 2
 
 
 def test_the_committed_page_is_made_from_the_committed_results(tmp_path):
@@ -265,3 +307,14 @@ def test_the_committed_page_is_made_from_the_committed_results(tmp_path):
     ).read_text()
     for name in ("skin", "liver"):
         assert (tmp_path / "images" / f"review_efficiency_{name}.png").stat().st_size > 10_000
+
+
+def test_cleanlab_doubts_the_voxels_that_the_estimate_doubts():
+    pytest.importorskip("cleanlab")
+    from review_efficiency_cleanlab import cleanlab_of
+
+    labels, _, estimate = noisy_case(1, (6, 5, 4))
+    found = cleanlab_of(labels, estimate)
+    assert found.doubt == pytest.approx(scores_of(labels, estimate).doubt, abs=1e-6)
+    worse = cleanlab_of(1 - labels, estimate)
+    assert 0 <= worse.quality < found.quality <= 1
