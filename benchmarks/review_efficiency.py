@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -43,7 +44,7 @@ from review_efficiency_report import report
 
 from napari_relabel.core.learn import Reviewed, learn, tabulate
 from napari_relabel.core.rules import RuleOptions
-from napari_relabel.io.atomic import write_json
+from napari_relabel.io.atomic import atomic_path, to_json, write_json
 from napari_relabel.reproduce.cells import DATASETS, DatasetName
 from napari_relabel.reproduce.machine import describe_machine
 
@@ -125,7 +126,7 @@ def run(dataset: DatasetName, data: Path, out: Path, table1: Path | None) -> Non
     machine = describe_machine()
     machine["versions"]["cleanlab"] = version("cleanlab")
     reviewing = f"{dataset} --out RUNS/review{'' if table1 is None else ' --table1 OUT'}"
-    write_json(
+    write_results(
         RESULTS / f"review_efficiency_{dataset}.json",
         {
             "data": dataset,
@@ -148,6 +149,13 @@ def run(dataset: DatasetName, data: Path, out: Path, table1: Path | None) -> Non
             "machine": machine,
         },
     )
+
+
+def write_results(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON with every list of numbers on one line."""
+    text = re.sub(r"\[[-+.\de,\s]+\]", lambda m: " ".join(m[0].split()), to_json(value))
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def _within_budget(ceiling: str) -> Callable[[str, dict[str, Any], list[float]],
             return Outcome(None, "nothing to win")
         share = row["orders"]["gain"]["0.0"]["share"][budgets.index(BUDGET)]
         part = share / row[ceiling]
-        return Outcome(part >= PART, f"{100 * part:.0f} %")
+        return Outcome(part >= PART, f"{100 * part:.1f} %")
 
     return judge
 

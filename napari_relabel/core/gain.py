@@ -1,4 +1,4 @@
-"""What accepting a proposal is worth: the Dice that it is expected to add."""
+"""What deciding on a proposal is worth: the Dice that it is expected to add."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ExpectedDice:
         source: LabelArray,
         target: LabelArray,
     ) -> Floats:
-        """How much `mean` rises with each of some relabellings, each made alone.
+        """How much deciding on some relabellings is expected to raise `mean`, each alone.
 
         Parameters
         ----------
@@ -68,20 +68,28 @@ class ExpectedDice:
         Returns
         -------
         ndarray, shape (n,)
-            In [-1, 1]; negative where the labels are expected to get worse.
+            In [0, 1].
+
+        Notes
+        -----
+        The chance that a relabelling is right, the mean of p_mean[target] over its voxels, times
+        the Dice that it adds if it is right: with p_mean[target] = 1 on all of its voxels. One
+        that is wrong costs a decision but no Dice, because it is rejected.
         """
         n = len(source)
         probabilities = self.estimate.probabilities
         p = probabilities.reshape(len(probabilities), -1)
         voxels = np.bincount(ids, minlength=n)
-        lost = np.bincount(ids, p[source[ids], at], minlength=n)
-        won = np.bincount(ids, p[target[ids], at], minlength=n)
-        gain = np.zeros(n)
+        of_source = np.bincount(ids, p[source[ids], at], minlength=n)
+        of_target = np.bincount(ids, p[target[ids], at], minlength=n)
         both, size = self._counts
-        for of, overlap, change in ((source, -lost, -voxels), (target, won, voxels)):
-            after = _dice(both[of] + overlap, size[of] + change)
-            gain += (of > 0) * (after - self.per_class[of])
-        return gain / (len(p) - 1)
+        # If it is right none of its voxels is of the given class, and all are of the other.
+        kept, before = both[source] - of_source, size[source] - of_source
+        lost = _dice(kept, before - voxels) - _dice(kept, before)
+        before = size[target] - of_target + voxels
+        won = _dice(both[target] + voxels, before + voxels) - _dice(both[target], before)
+        gain: Floats = (source > 0) * lost + (target > 0) * won
+        return of_target / voxels * gain / (len(p) - 1)
 
     @cached_property
     def _counts(self) -> tuple[Floats, Floats]:

@@ -57,7 +57,7 @@ class Regions(Sequence[Region]):
     labels : ndarray, shape grid, uint8
         The given labels.
     gain : ndarray, shape (n,), float64, or None
-        How much accepting a region is expected to raise the Dice of the case (see
+        How much deciding on a region is expected to raise the Dice of the case (see
         `napari_relabel.core.gain.ExpectedDice.gains`): the same scale in every case, so regions
         of several cases can be ranked together. None without probabilities.
     """

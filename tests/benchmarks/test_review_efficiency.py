@@ -236,7 +236,7 @@ def test_aims_are_judged_as_they_are_written(name, row, expected):
     assert [outcome.reached for outcome in found] == expected
     if row["exact"] == 0.875 and row["orders"]["random"]["0.0"]["to"]["0.9"] == 5.0:
         # 0.7 of 0.875, and 5 of 2 decisions.
-        assert [found[0].measured, found[2].measured] == ["80 %", "2.50x"]
+        assert [found[0].measured, found[2].measured] == ["80.0 %", "2.50x"]
 
 
 def test_cases_without_proposals_count_in_the_gap():
