@@ -29,8 +29,8 @@ class ExpectedDice:
     -----
     For class k it is ``2 n_k / (g_k + e_k)`` with n_k the sum of p_mean[k] over the voxels
     labelled k, g_k their number, and e_k the sum of p_mean[k] over all voxels: the quotient of the
-    expectations, in place of the expectation of the quotient. A quotient of sums of thousands of
-    voxels, so the two hardly differ.
+    expectations in place of the expectation of the quotient. Over thousands of voxels the two
+    hardly differ.
     """
 
     labels: LabelArray
@@ -99,8 +99,9 @@ class ExpectedDice:
         both = np.zeros(len(mean))
         for k, p in enumerate(mean):
             for slab in slabs(p.shape):
-                size[k] += p[slab].sum(dtype=np.float64)
-                both[k] += np.sum(p[slab], where=self.labels[slab] == k, dtype=np.float64)
+                # A slab's float32 sums are exact enough, and several times as fast as float64's.
+                size[k] += p[slab].sum()
+                both[k] += np.vdot(p[slab], (self.labels[slab] == k).astype(p.dtype))
         return both, size
 
 
