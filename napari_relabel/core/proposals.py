@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_relabel.core.arrays import FloatArray, LabelArray
 from napari_relabel.core.estimate import Estimate, Kind
+from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.regions import Region, Regions, find_regions
 from napari_relabel.core.rules import Rule, RuleOptions, Transition, candidates, check_labels
 
@@ -102,7 +103,8 @@ def propose(
     delta = found.default_delta if delta is None else delta
     if max_fraction is not None:
         delta = capped_delta(found.score, delta, max_fraction)
-    regions = find_regions(given, found, delta, min_size=min_size, voxel_mm=voxel_mm)
+    worth = None if estimate.mean is None else ExpectedDice(given, estimate)
+    regions = find_regions(given, found, delta, min_size=min_size, voxel_mm=voxel_mm, worth=worth)
     mask = regions.components > 0
     agreeing = None
     if estimate.mean is not None and mask.any():

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from napari_relabel.core.arrays import FloatArray, LabelArray
 from napari_relabel.core.distance import distances, touches_other
+from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.rules import Candidates, check_delta
 
 
@@ -32,8 +33,9 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Regions(Sequence[Region]):
-    """All proposals at one delta as columns, ranked: most score times voxels first.
+    """All proposals at one delta as columns, ranked: most expected gain of Dice first.
 
+    Without probabilities there is none to expect, and most score times voxels comes first.
     ``regions[i]`` has id i + 1, which is also its value in `components`.
 
     Parameters
@@ -54,6 +56,10 @@ class Regions(Sequence[Region]):
         Voxel size in mm per axis, where it is known.
     labels : ndarray, shape grid, uint8
         The given labels.
+    gain : ndarray, shape (n,), float64, or None
+        How much deciding on a region is expected to raise the Dice of the case (see
+        `napari_relabel.core.gain.ExpectedDice.gains`): the same scale in every case, so regions
+        of several cases can be ranked together. None without probabilities.
     """
 
     components: npt.NDArray[np.uint32]
@@ -67,6 +73,7 @@ class Regions(Sequence[Region]):
     anchor: npt.NDArray[np.int64]
     voxel_mm: tuple[float, ...] | None
     labels: LabelArray
+    gain: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.voxels)
@@ -139,6 +146,7 @@ def find_regions(
     open_voxels: npt.NDArray[np.bool_] | None = None,
     min_size: int = 1,
     voxel_mm: tuple[float, ...] | None = None,
+    worth: ExpectedDice | None = None,
 ) -> Regions:
     """Connected components of the voxels proposed at `delta`, one transition each, ranked.
 
@@ -156,6 +164,8 @@ def find_regions(
         Smaller components are left out.
     voxel_mm : tuple of float, optional
         Voxel size per axis in mm.
+    worth : ExpectedDice, optional
+        Of the given labels, to rank by; without it regions are ranked by score times voxels.
 
     Returns
     -------
@@ -171,7 +181,8 @@ def find_regions(
     components = np.zeros(mask.shape, np.uint32)
     flat = np.flatnonzero(mask)
     if flat.size == 0:
-        return _no_regions(components, labels, voxel_mm)
+        gain = None if worth is None else np.zeros(0)
+        return _no_regions(components, labels, voxel_mm, gain)
     position = np.unravel_index(flat, mask.shape)
     source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
     ids = component_ids(position, source.astype(np.uint16) * 256 + target + 1)
@@ -184,7 +195,11 @@ def find_regions(
     first = _first_where(np.ones(flat.size, bool), ids, n)
     anchor = _first_where(score == max_score[ids], ids, n)
     kept = np.flatnonzero(voxels >= min_size)
-    rank = kept[np.lexsort((first[kept], -total[kept]))]
+    gain = None
+    if worth is not None:
+        gain = worth.gains(flat, ids, source[first], found.target.reshape(-1)[flat[first]])
+    value = total if gain is None else gain
+    rank = kept[np.lexsort((first[kept], -value[kept]))]
     new_id = np.zeros(n, np.uint32)
     new_id[rank] = np.arange(1, rank.size + 1, dtype=np.uint32)
     components.reshape(-1)[flat] = new_id[ids]
@@ -204,6 +219,7 @@ def find_regions(
         anchor=flat[anchor[rank]],
         voxel_mm=voxel_mm,
         labels=labels,
+        gain=None if gain is None else gain[rank],
     )
 
 
@@ -256,7 +272,10 @@ def _extent(
 
 
 def _no_regions(
-    components: npt.NDArray[np.uint32], labels: LabelArray, voxel_mm: tuple[float, ...] | None
+    components: npt.NDArray[np.uint32],
+    labels: LabelArray,
+    voxel_mm: tuple[float, ...] | None,
+    gain: npt.NDArray[np.float64] | None,
 ) -> Regions:
     ndim = components.ndim
     none = np.zeros(0, np.int64)
@@ -272,4 +291,5 @@ def _no_regions(
         anchor=none,
         voxel_mm=voxel_mm,
         labels=labels,
+        gain=gain,
     )

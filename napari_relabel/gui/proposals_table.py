@@ -23,7 +23,7 @@ Index = QModelIndex | QPersistentModelIndex
 
 COLUMNS = ("#", "change", "voxels", "score", "slice", "state")
 _TIPS = (
-    "Rank: most score times voxels first",
+    "Rank: the most Dice to gain first (without probabilities, most score times voxels)",
     "Given class → proposed class",
     "Size of the proposal",
     "Mean score of its voxels",

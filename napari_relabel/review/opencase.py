@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.rules import Candidates, RuleOptions, candidates
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.casenotes import CaseNote
@@ -85,6 +86,7 @@ class OpenCase:
         self._usable = self._exact = False
         self._snapshot: Snapshot | None = None
         self._scores: Scores | None = None
+        self._worth: ExpectedDice | None = None
         self.worklist = Worklist(no_regions(state.given, self.voxel_mm))
 
     @property
@@ -255,6 +257,7 @@ class OpenCase:
             self.min_size,
             self.voxel_mm,
             self.token,
+            self._expected_dice(),
         )
 
     def adopt_regions(self, result: RegionResult) -> bool:
@@ -317,6 +320,14 @@ class OpenCase:
             histogram=None if self._scores is None else self._scores.histogram(),
             approved=self.history.approved,
         )
+
+    def _expected_dice(self) -> ExpectedDice | None:
+        if self.estimate is None or self.estimate.mean is None:
+            return None
+        # Its sums over the whole case are made once, by whoever first needs them.
+        if self._worth is None or self._worth.estimate is not self.estimate:
+            self._worth = ExpectedDice(self.state.given, self.estimate)
+        return self._worth
 
     def _keep_anchor_open(self, region_id: int) -> None:
         # A brush stroke may take the voxel by which a region is found again.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.proposals import Region, Regions, find_regions
 from napari_relabel.core.rules import Candidates
 from napari_relabel.review.changes import UNDECIDED, Box, ChangeKind, Mask
@@ -42,6 +43,7 @@ class RegionInputs:
     min_size: int
     voxel_mm: tuple[float, ...] | None
     token: int
+    worth: ExpectedDice | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,7 @@ def compute_regions(inputs: RegionInputs) -> RegionResult:
         open_voxels=free,
         min_size=inputs.min_size,
         voxel_mm=inputs.voxel_mm,
+        worth=inputs.worth,
     )
     return RegionResult(regions, inputs.token)
 
