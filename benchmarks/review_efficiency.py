@@ -51,7 +51,7 @@ from napari_relabel.reproduce.machine import describe_machine
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
-#: By key: the rule and its delta; None is the delta that the window opens with.
+#: By key: the rule and its delta; None is the rule's own delta.
 RULES: dict[str, tuple[RuleOptions, float | None]] = {
     "gated": (RuleOptions("gated"), None),
     "confident": (RuleOptions("confident"), None),

@@ -21,8 +21,8 @@ TRAININGS = {
     "none": "networks trained on the labels as given",
 }
 RULES = {
-    "gated": "`gated`, U > 0.2 (the window opens with it)",
-    "confident": "`confident`, p > 0.7",
+    "gated": "`gated`, U > 0.2 (the poster's delta)",
+    "confident": "`confident`, p > 0.7 (the window opens with it)",
     "disagreement": "`gated`, delta 0 (every disagreement)",
     "learnt": "learnt from approved cases",
 }
