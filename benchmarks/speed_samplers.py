@@ -25,17 +25,6 @@ PRECISIONS: tuple[tuple[Precision, str], ...] = (("float32", "float32"), ("auto"
 Maps = dict[str, np.ndarray]
 
 
-def rows() -> Iterator[Paired]:
-    """All comparisons, one after the other."""
-    for size in (256, 512):
-        yield from dropout_2d(1, size, network(), (2.5, 5.0))
-    yield from dropout_2d(2, 256, everywhere(), (1.3, 2.5))
-    yield from against_seggnosis()
-    yield from augmentation()
-    yield from volume()
-    yield from ensemble()
-
-
 def network(out_channels: int = 2, dims: int = 2, seed: int = 0) -> RelabelUNet:
     """The product's default network with batch norms that do something."""
     torch.manual_seed(seed)
