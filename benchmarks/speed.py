@@ -90,8 +90,8 @@ def page(value: dict[str, Any]) -> str:
         "`benchmarks/results/speed.json`; do not edit. Both sides of a comparison do the same work "
         "on the same network, weights and input, in one process with one thread, in turn; the "
         "ratio is the median over the rounds, with the least and the greatest. Results are "
-        "compared before a time counts. Other work ran on the machine, which slows both sides of a round "
-        "alike; the load is that of the machine's two cores.",
+        "compared before a time counts. Other work ran on the machine, which slows both sides of a "
+        "round alike; the load is that of the machine's two cores.",
         "",
         f"{machine['processor']}, {machine['system']}; {versions}.",
         "",
