@@ -188,14 +188,8 @@ def iter_estimate(
     layout = Layout(grid, working_grid, options.patch or working.patch)
     known_mm = working.spacing_mm or (None if working.size else voxel_mm)
     sampler = _sampler(options, members, working_grid, known_mm)
-    bfloat16 = False
     if options.precision == "auto" and native_bfloat16():
-        fast = _sampler(options, members, working_grid, known_mm, bfloat16=True)
-        middle = [central(x) for x in inputs]
-        # The networks of an ensemble may differ in this; samples of one hardly do.
-        few = sampler.n_samples if options.method == "ensemble" else 1
-        bfloat16 = agree(*(islice(each.samples(middle, 0), few) for each in (sampler, fast)))
-        sampler = fast if bfloat16 else sampler
+        sampler.bfloat16 = _bfloat16_agrees(sampler, inputs)
     maps = yield from _sample(layout, sampler, inputs)
     return Estimate(
         method=sampler.method,
@@ -209,7 +203,7 @@ def iter_estimate(
         extra={
             "seed": str(options.seed),
             "patch": "x".join(map(str, layout.patch)),
-            "precision": "bfloat16" if bfloat16 else "float32",
+            "precision": "bfloat16" if sampler.bfloat16 else "float32",
         },
     )
 
@@ -262,17 +256,26 @@ def _sampler(
     members: Sequence[Member],
     grid: Sequence[int],
     spacing_mm: Sequence[float] | None,
-    *,
-    bfloat16: bool = False,
 ) -> Sampler:
     modules = [member.module for member in members]
     if options.method == "ensemble":
-        return EnsembleSampler(modules, bfloat16=bfloat16)
-    n, seed = options.n_samples, options.seed
+        return EnsembleSampler(modules)
     if options.method == "mcdo":
-        return DropoutSampler(modules[0], n, seed, bfloat16=bfloat16)
+        return DropoutSampler(modules[0], options.n_samples, options.seed)
     plane = plane_of_rotation(grid, spacing_mm)
-    return AugmentationSampler(modules[0], n, seed, len(grid), plane, bfloat16=bfloat16)
+    return AugmentationSampler(modules[0], options.n_samples, options.seed, len(grid), plane)
+
+
+def _bfloat16_agrees(sampler: Sampler, inputs: Sequence[Tensor]) -> bool:
+    """Whether a sampler gives the same in bfloat16 on the middle of an image."""
+    middle = [central(x) for x in inputs]
+    # The networks of an ensemble may differ in this; samples of one hardly do.
+    few = sampler.n_samples if sampler.method == "ensemble" else 1
+    drawn = []
+    for bfloat16 in (False, True):
+        sampler.bfloat16 = bfloat16
+        drawn.append(list(islice(sampler.samples(middle, 0), few)))
+    return agree(*drawn)
 
 
 def _check_number(method: str, number: int, case_id: str | None) -> None:

@@ -27,8 +27,6 @@ class Network:
     module : nn.Module
         One output channel means a sigmoid, K >= 2 a softmax. Where it returns a tuple or list
         (deep supervision), the first element is taken.
-    bfloat16 : bool
-        Whether convolutions and matrix products are computed in bfloat16.
 
     Notes
     -----
@@ -36,9 +34,8 @@ class Network:
     and the result is cropped.
     """
 
-    def __init__(self, module: nn.Module, bfloat16: bool = False) -> None:
+    def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self._bfloat16 = bfloat16
         self._smallest = SMALLEST if isinstance(module, RelabelUNet) else 1
         self._multiple = 1
 
@@ -60,12 +57,14 @@ class Network:
         }
         return found.pop() if len(found) == 1 else None
 
-    def logits(self, x: Tensor) -> Tensor:
+    def logits(self, x: Tensor, *, bfloat16: bool = False) -> Tensor:
         """Run the module.
 
         Parameters
         ----------
         x : Tensor, shape (1, C, *grid), float32
+        bfloat16 : bool
+            Whether convolutions and matrix products are computed in bfloat16.
 
         Returns
         -------
@@ -80,7 +79,8 @@ class Network:
             If there is not enough memory for this grid.
         """
         try:
-            output, grid = self._run(x)
+            with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+                output, grid = self._run(x)
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:
             if "allocate memory" in str(error) or isinstance(error, torch.OutOfMemoryError):
                 raise MemoryError(
@@ -93,9 +93,9 @@ class Network:
             ) from error
         return crop_to(checked_logits(output, grid), x.shape[2:])
 
-    def probabilities(self, x: Tensor) -> Tensor:
+    def probabilities(self, x: Tensor, *, bfloat16: bool = False) -> Tensor:
         """Class probabilities of `logits`: shape (K, *grid), or (1, *grid) after a sigmoid."""
-        return to_probabilities(self.logits(x))
+        return to_probabilities(self.logits(x, bfloat16=bfloat16))
 
     def pad(self, x: Tensor) -> Tensor:
         """Pad `x` at its far ends to a grid that the module takes."""
@@ -106,8 +106,7 @@ class Network:
     def _run(self, x: Tensor) -> tuple[object, Sequence[int]]:
         padded = self.pad(x)
         try:
-            with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self._bfloat16):
-                return self.module(padded), padded.shape[2:]
+            return self.module(padded), padded.shape[2:]
         except RuntimeError as refusal:
             if self._multiple > 1 or all(n % COMMON_MULTIPLE == 0 for n in x.shape[2:]):
                 raise

@@ -49,10 +49,13 @@ class Sampler(Protocol):
         What the estimate is to be called.
     n_samples : int
         Samples per window.
+    bfloat16 : bool
+        Whether networks compute in bfloat16, with the same randomness; at first False.
     """
 
     method: Method
     n_samples: int
+    bfloat16: bool
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Draw `n_samples` samples for one window.
@@ -87,20 +90,16 @@ class DropoutSampler:
         N, at least 2.
     seed : int
         Seed of the masks.
-    bfloat16 : bool
-        Whether the network computes in bfloat16; the masks are the same.
     """
 
     method: Method = "mcdo"
 
-    def __init__(
-        self, module: nn.Module, n_samples: int, seed: int, *, bfloat16: bool = False
-    ) -> None:
+    def __init__(self, module: nn.Module, n_samples: int, seed: int) -> None:
         self.n_samples = n_samples
+        self.bfloat16 = False
         self._seed = seed
-        self._bfloat16 = bfloat16
         self._fast = FastUNet(module) if _is_fast(module) else None
-        self._network = Network(module, bfloat16)
+        self._network = Network(module)
         self._active: frozenset[nn.Module] | None = None
         self._masks = MaskSource()
 
@@ -109,7 +108,7 @@ class DropoutSampler:
         x = inputs[0]
         if self._fast is not None:
             drawn = self._fast.logits(x, self.n_samples, self._seed, window)
-            for logits in in_bfloat16(drawn, self._bfloat16):
+            for logits in in_bfloat16(drawn, self.bfloat16):
                 yield to_probabilities(checked_logits(logits, x.shape[2:]))
             return
         if self._active is None:
@@ -117,7 +116,8 @@ class DropoutSampler:
         for n in range(self.n_samples):
             seeds = self._seed, window, n
             self._masks.seed(*seeds)
-            yield to_probabilities(_draw(self._network, x, self._active, *seeds))
+            logits = _draw(self._network, x, self._active, *seeds, bfloat16=self.bfloat16)
+            yield to_probabilities(logits)
 
     def _prepare(self, x: Tensor) -> frozenset[nn.Module]:
         try:
@@ -131,18 +131,19 @@ class DropoutSampler:
         if active == dropout_layers(module) and self._network.device.type == "cpu":
             quick = quick_copy(module, self._masks, noise)
             if quick is not None:
-                self._network = Network(quick, self._bfloat16)
+                self._network = Network(quick)
                 return dropout_layers(quick)
         return active
 
     def _find_dropout(self, noise: Tensor) -> frozenset[nn.Module]:
-        module = self._network.module
         # In full precision: rounding could hide the difference.
-        exact = Network(module)
+        module = self._network.module
         for active in (dropout_layers(module), all_but_norms(module)):
             before = [(buffer, buffer.clone()) for buffer in module.buffers()]
             try:
-                first, second = (_draw(exact, noise, active, self._seed, n) for n in range(2))
+                first, second = (
+                    _draw(self._network, noise, active, self._seed, n) for n in range(2)
+                )
             finally:
                 learnt = [(b, kept) for b, kept in before if not torch.equal(b, kept)]
                 with torch.no_grad():
@@ -219,21 +220,20 @@ class EnsembleSampler:
     ----------
     modules : sequence of nn.Module
         At least two, with the same classes.
-    bfloat16 : bool
-        Whether they compute in bfloat16.
     """
 
     method: Method = "ensemble"
 
-    def __init__(self, modules: Sequence[nn.Module], *, bfloat16: bool = False) -> None:
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.n_samples = len(modules)
-        self._networks = [_still(module, bfloat16) for module in modules]
+        self.bfloat16 = False
+        self._networks = [_still(module) for module in modules]
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Predict with every network, each on its own input."""
         channels = None
         for network, x in zip(self._networks, inputs, strict=True):
-            p = _predict(network, x)
+            p = _predict(network, x, self.bfloat16)
             if channels is not None and p.shape[0] != channels:
                 raise ValueError(
                     f"the networks of an ensemble must have the same outputs, found {channels} "
@@ -259,8 +259,6 @@ class AugmentationSampler:
         Number of axes of the grid.
     plane : tuple of int or None
         Plane in which it may be turned.
-    bfloat16 : bool
-        Whether the network computes in bfloat16.
     """
 
     method: Method = "tta"
@@ -272,14 +270,13 @@ class AugmentationSampler:
         seed: int,
         ndim: int,
         plane: tuple[int, int] | None,
-        *,
-        bfloat16: bool = False,
     ) -> None:
         identity, *others = augmentations(ndim, plane=plane)
         order = np.random.default_rng(seed).permutation(len(others))[: n_samples - 1]
         self.augmentations: tuple[Augmentation, ...] = (identity, *(others[i] for i in order))
         self.n_samples = len(self.augmentations)
-        self._network = _still(module, bfloat16)
+        self.bfloat16 = False
+        self._network = _still(module)
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Predict every changed image and map the prediction back."""
@@ -287,7 +284,7 @@ class AugmentationSampler:
         for augmentation in self.augmentations:
             with torch.inference_mode():
                 changed = augmentation.apply(x)
-            p = _predict(self._network, changed)
+            p = _predict(self._network, changed, self.bfloat16)
             with torch.inference_mode():
                 back = augmentation.invert(p, x.shape[2:])
             yield back
@@ -299,27 +296,33 @@ def _noise(x: Tensor, longest: int | None = None) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(x.device)
 
 
-def _draw(network: Network, x: Tensor, active: frozenset[nn.Module], *seeds: int) -> Tensor:
+def _draw(
+    network: Network,
+    x: Tensor,
+    active: frozenset[nn.Module],
+    *seeds: int,
+    bfloat16: bool = False,
+) -> Tensor:
     with (
         torch.inference_mode(),
         training_mode_of(network.module, active),
         seeded(network.device, *seeds),
     ):
-        return network.logits(x)
+        return network.logits(x, bfloat16=bfloat16)
 
 
-def _still(module: nn.Module, bfloat16: bool) -> Network:
-    return Network(module.fused() if isinstance(module, RelabelUNet) else module, bfloat16)
+def _still(module: nn.Module) -> Network:
+    return Network(module.fused() if isinstance(module, RelabelUNet) else module)
 
 
-def _predict(network: Network, x: Tensor) -> Tensor:
+def _predict(network: Network, x: Tensor, bfloat16: bool) -> Tensor:
     # Seeded, because functional dropout without a training flag is active in any mode.
     with (
         torch.inference_mode(),
         training_mode_of(network.module, frozenset()),
         seeded(network.device, 0),
     ):
-        return network.probabilities(x)
+        return network.probabilities(x, bfloat16=bfloat16)
 
 
 def _is_fast(module: nn.Module) -> TypeGuard[RelabelUNet]:
