@@ -99,13 +99,13 @@ def evaluate(
 
 def _mask_files(masks: Path) -> list[Path]:
     from napari_relabel.io.errors import InputError
-    from napari_relabel.io.volume import SUPPORTED
+    from napari_relabel.io.formats import SUPPORTED, is_volume, volumes_below
 
-    if masks.is_file():
+    if masks.is_file() or is_volume(masks):
         return [masks]
     if not masks.is_dir():
         raise InputError(f"{masks} does not exist: name a mask file or a folder of masks")
-    files = sorted(p for p in masks.rglob("*") if p.name.lower().endswith(tuple(SUPPORTED)))
+    files = list(volumes_below(masks))
     if not files:
         raise InputError(f"{masks} holds no mask: known types are {', '.join(sorted(SUPPORTED))}")
     return files
@@ -116,8 +116,8 @@ def _pairs(masks: Path, reference: Path) -> dict[str, tuple[Path, Path]]:
     from napari_relabel.io.suffixes import bare_name
 
     files = _mask_files(masks)
-    if masks.is_file():
-        if not reference.is_file():
+    if files == [masks]:
+        if _mask_files(reference) != [reference]:
             raise InputError(f"{reference} is not a file, but {masks} is: compare like with like")
         return {masks.name: (masks, reference)}
     others = {bare_name(p): p for p in _mask_files(reference)}

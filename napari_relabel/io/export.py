@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from napari_relabel.io.atomic import atomic_path, flush, same_file, to_json
 from napari_relabel.io.errors import InputError, OutputError
+from napari_relabel.io.formats import check_suffix, read_raw
 from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.staging import discard, overlaps, staged
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.tables import read_json
-from napari_relabel.io.volume import LabelVolume, check_suffix, read_labels, read_raw, write_to
+from napari_relabel.io.volume import LabelVolume, read_labels, write_to
 
 SCHEMA = "napari-relabel export"
 VERSION = 1
@@ -108,7 +110,7 @@ def export_labels(
     existed = target.exists()
     try:
         with atomic_path(beside) as beside_temporary:
-            with atomic_path(target) as temporary:
+            with staged(target) as temporary:
                 write_to(temporary, original, corrected)
                 _verify(temporary, target, original, corrected, decided)
                 report = ExportReport(
@@ -125,17 +127,17 @@ def export_labels(
                 flush(beside_temporary)
     except OutputError:
         if not existed:
-            target.unlink(missing_ok=True)
+            discard(target)
         raise
     return report
 
 
 def _check_target(target: Path, beside: Path, original: LabelVolume) -> None:
-    if same_file(target, original.path) or same_file(beside, original.path):
+    if overlaps(target, original.path) or same_file(beside, original.path):
         raise InputError(
             f"{target} is the original, which is never written to: choose another folder"
         )
-    check_suffix(target, original)
+    check_suffix(target, original.path)
     if beside.exists() and _exported_to(beside) != target.name:
         raise InputError(
             f"{beside} was not written by an export and would be replaced: choose another folder"

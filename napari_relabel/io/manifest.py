@@ -117,7 +117,7 @@ def _locate(path: Path, where: str, name: str | None, missing: list[str]) -> Pat
     if not name:
         return None
     file = path.parent / Path(name).expanduser()
-    if not file.is_file():
+    if not file.exists():
         missing.append(f"{where}: {name}")
     return file
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.suffixes import bare_name, full_suffix
-from napari_relabel.io.volume import SUPPORTED
+from napari_relabel.io.formats import volumes_in
+from napari_relabel.io.suffixes import bare_name
 
 #: What people append to the name of an image to name its mask.
 _MASK_ENDING = re.compile(
@@ -88,17 +88,12 @@ def pair_folders(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
 
 
 def _files(folder: Path) -> tuple[list[Path], list[str]]:
-    usable: list[Path] = []
-    ignored: list[str] = []
-    for file in sorted(folder.iterdir()):
-        if file.name.startswith(".") or file.name == "Thumbs.db":
-            continue
-        if file.is_dir():
-            ignored.append(f"{folder.name}/{file.name} (a folder)")
-        elif full_suffix(file).lower() in SUPPORTED:
-            usable.append(file)
-        elif file.suffix.lower() not in _BESIDE:
-            ignored.append(f"{folder.name}/{file.name} (a type that is not read)")
+    usable, others = volumes_in(folder)
+    ignored = [
+        f"{folder.name}/{file.name} ({'a folder' if file.is_dir() else 'a type that is not read'})"
+        for file in others
+        if file.is_dir() or file.suffix.lower() not in _BESIDE
+    ]
     _unique(usable, _plain)
     return usable, ignored
 

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.io import nifti, raster, tiff
-from napari_relabel.io.atomic import atomic_path, same_file
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.formats import SUPPORTED, check_suffix, format_of, read_raw
 from napari_relabel.io.geometry import Geometry
-from napari_relabel.io.hashing import check_file, file_sha256
+from napari_relabel.io.hashing import check_volume, file_sha256
 from napari_relabel.io.imagearray import image_array
 from napari_relabel.io.labelcodes import decode, encode
-from napari_relabel.io.raw import Format, Raw
-from napari_relabel.io.suffixes import full_suffix
+from napari_relabel.io.staging import overlaps, staged
 
 __all__ = [
     "SUPPORTED",
@@ -33,21 +31,6 @@ __all__ = [
 ]
 
 LabelArray = npt.NDArray[np.uint8]
-
-_FORMATS: dict[str, Format] = {
-    ".nii": nifti,
-    ".nii.gz": nifti,
-    ".png": raster,
-    ".jpg": raster,
-    ".jpeg": raster,
-    ".bmp": raster,
-    ".tif": tiff,
-    ".tiff": tiff,
-    ".ome.tif": tiff,
-    ".ome.tiff": tiff,
-}
-#: Suffixes that can be read, in lower case; of labels all but JPEG's.
-SUPPORTED: tuple[str, ...] = tuple(_FORMATS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +166,7 @@ def read_image(path: Path | str) -> ImageVolume:
     InputError
         If the file is missing, damaged, of another type, or holds NaN or infinite values.
     """
-    path = check_file(path)
+    path = check_volume(path)
     raw = read_raw(path)
     data, channel_axis = image_array(raw, path)
     return ImageVolume(data, channel_axis, raw.geometry, path, file_sha256(path))
@@ -213,7 +196,7 @@ def read_labels(path: Path | str, values: tuple[int, ...] | None = None) -> Labe
         fractions, NaN, colours, several masks that may overlap, JPEG, blurred edges, more than 256
         values, or values outside `values`.
     """
-    path = check_file(path)
+    path = check_volume(path)
     raw = read_raw(path)
     coded = decode(raw, path, values)
     return LabelVolume(
@@ -248,26 +231,17 @@ def write_labels(path: Path | str, like: LabelVolume, indices: LabelArray) -> No
         If the format differs, the target is the original, or the target cannot be written.
     """
     path = Path(path)
-    if same_file(path, like.path):
+    if overlaps(path, like.path):
         raise InputError(f"{path} is the original, which is never written to: choose another name")
-    check_suffix(path, like)
-    with atomic_path(path) as temporary:
+    check_suffix(path, like.path)
+    with staged(path) as temporary:
         write_to(temporary, like, indices)
-
-
-def check_suffix(path: Path, like: LabelVolume) -> None:
-    """Raise InputError unless the name of `path` asks for the format of ``like.path``."""
-    if _format(path) is not _format(like.path):
-        raise InputError(
-            f"{path} would be another format than {like.path.name}: keep its suffix "
-            f"{full_suffix(like.path)}"
-        )
 
 
 def write_to(temporary: Path, like: LabelVolume, indices: LabelArray) -> None:
     """`write_labels` straight to a temporary file that the caller holds."""
-    source = check_file(like.path)
-    _format(source).write(temporary, source, like.to_stored(indices))
+    source = check_volume(like.path)
+    format_of(source).write(temporary, source, like.to_stored(indices))
 
 
 def check_pair(image: ImageVolume, labels: LabelVolume) -> None:
@@ -283,20 +257,3 @@ def check_pair(image: ImageVolume, labels: LabelVolume) -> None:
             f"{labels.path} does not lie on its image {image.path}, {problem}: "
             "resample it or repair its header"
         )
-
-
-def _format(path: Path) -> Format:
-    try:
-        return _FORMATS[full_suffix(path).lower()]
-    except KeyError:
-        raise InputError(
-            f"{path} is of no type that can be read ({', '.join(SUPPORTED)}): convert it"
-        ) from None
-
-
-def read_raw(path: Path) -> Raw:
-    """The stored array of any supported file; InputError unless it is 2D or 3D and not empty."""
-    raw = _format(path).read(path)
-    if raw.array.size == 0 or len(raw.grid) not in (2, 3):
-        raise InputError(f"{path} has shape {raw.array.shape}: a 2D or 3D file is needed")
-    return raw

@@ -47,13 +47,13 @@ def test_image_ending(tmp_path):
 
 
 def test_what_does_not_pair_is_listed(tmp_path):
-    touch(tmp_path, "images/a.png", "images/b.png", "images/d.mha", "images/sub/e.png")
+    touch(tmp_path, "images/a.png", "images/b.png", "images/d.dwi", "images/sub/e.png")
     touch(tmp_path, "images/.hidden.png", "images/notes.txt", "masks/a.png", "masks/c.png")
     dataset = open_dataset(tmp_path)
     assert [case.id for case in dataset.cases] == ["a"]
     assert sorted(dataset.unpaired) == [
         "images/b.png (no mask)",
-        "images/d.mha (a type that is not read)",
+        "images/d.dwi (a type that is not read)",
         "images/sub (a folder)",
         "masks/c.png (no image)",
     ]

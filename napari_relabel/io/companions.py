@@ -1,0 +1,96 @@
+"""Volumes that lie in several files: which files belong to one."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+from napari_relabel.io.suffixes import ZARR, full_suffix, inside_zarr
+
+_DATA_FILE = {
+    ".mhd": re.compile(rb"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE),
+    ".nhdr": re.compile(rb"^data ?file:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE),
+}
+#: Headers are short; the data must not be searched.
+_HEADER_BYTES = 1 << 16
+_LOOKED_AT = 5
+
+
+def in_several_files(path: Path) -> bool:
+    """Whether a volume of that name is more than one file."""
+    suffix = full_suffix(path).lower()
+    return suffix in _DATA_FILE or suffix == ".hdr" or suffix.endswith(ZARR)
+
+
+def volume_files(path: Path) -> list[Path]:
+    """All files of a volume, the one that is named first.
+
+    Parameters
+    ----------
+    path : Path
+        A file, a header with its data in another file (MHD, NHDR, HDR), a folder with a DICOM
+        series, or a Zarr group.
+
+    Returns
+    -------
+    list of Path
+        Existing files only, sorted but for the first; of a DICOM folder those directly in it that
+        are not hidden.
+    """
+    if path.is_dir():
+        if in_zarr(path):
+            return sorted(file for file in path.rglob("*") if file.is_file())
+        return sorted(
+            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")
+        )
+    if not path.is_file():
+        return []
+    data = data_file(path)
+    return [path] if data is None or not data.is_file() else [path, data]
+
+
+def in_zarr(path: Path) -> bool:
+    """Whether a path is a Zarr store, or leads into one."""
+    return path.suffix.lower() == ZARR or inside_zarr(path)
+
+
+def is_folder_volume(path: Path) -> bool:
+    """Whether a folder is one volume: a Zarr group, or slices of a DICOM series."""
+    if not path.is_dir() or in_zarr(path):
+        return path.is_dir()
+    files = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
+    # Not all of them: folders of other files may be large.
+    return any(is_dicom(file) for file in itertools.islice(files, _LOOKED_AT))
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do (PS3.10, section 7.1)."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def data_file(path: Path) -> Path | None:
+    """The file with the voxels of a header; None where it is no header, or not of one file."""
+    suffix = full_suffix(path).lower()
+    if suffix == ".hdr":
+        known = (path.with_suffix(s) for s in (".img", ".IMG"))
+        return next((file for file in known if file.is_file()), path.with_suffix(".img"))
+    pattern = _DATA_FILE.get(suffix)
+    if pattern is None:
+        return None
+    with path.open("rb") as file:
+        found = pattern.search(file.read(_HEADER_BYTES))
+    if found is None:
+        return None
+    name = found[1].decode("utf-8", "replace")
+    several = name.split()[0] in ("LIST", "LOCAL") or "%" in name
+    return None if several else path.parent / name
+
+
+def data_beside(header: Path, source: Path) -> Path:
+    """Name for the voxels of a new header: its own, with the suffix of the original's data."""
+    suffixes = source.suffixes[-2:] if source.suffix.lower() in (".gz", ".bz2") else [source.suffix]
+    return header.with_suffix("".join(suffixes))
