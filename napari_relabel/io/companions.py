@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
-from napari_relabel.io.suffixes import ZARR, full_suffix, inside_zarr
+from napari_relabel.io.dicomfiles import (
+    is_dicom,
+    is_dicom_folder,
+    is_segmentation,
+    visible_files,
+)
+from napari_relabel.io.dicomindex import series_files
+from napari_relabel.io.suffixes import DICOM_SUFFIXES, ZARR, full_suffix, inside_zarr
 
 _DATA_FILE = {
     ".mhd": re.compile(rb"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE),
@@ -14,7 +20,6 @@ _DATA_FILE = {
 }
 #: Headers are short; the data must not be searched.
 _HEADER_BYTES = 1 << 16
-_LOOKED_AT = 5
 
 
 def in_several_files(path: Path) -> bool:
@@ -29,23 +34,24 @@ def volume_files(path: Path) -> list[Path]:
     Parameters
     ----------
     path : Path
-        A file, a header with its data in another file (MHD, NHDR, HDR), a folder with a DICOM
-        series, or a Zarr group.
+        A file, a header with its data in another file (MHD, NHDR, HDR), a DICOM series by its
+        folder or one of its files, or a Zarr group.
 
     Returns
     -------
     list of Path
-        Existing files only, sorted but for the first; of a DICOM folder those directly in it that
-        are not hidden.
+        Existing files only, sorted but for the first; of a DICOM folder the images directly in it,
+        or else its segmentations.
     """
     if path.is_dir():
         if in_zarr(path):
             return sorted(file for file in path.rglob("*") if file.is_file())
-        return sorted(
-            file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")
-        )
+        slices = [file for file in visible_files(path) if is_dicom(file)]
+        return [file for file in slices if not is_segmentation(file)] or slices
     if not path.is_file():
         return []
+    if full_suffix(path).lower() in DICOM_SUFFIXES and is_dicom(path):
+        return series_files(path)
     data = data_file(path)
     return [path] if data is None or not data.is_file() else [path, data]
 
@@ -59,17 +65,7 @@ def is_folder_volume(path: Path) -> bool:
     """Whether a folder is one volume: a Zarr group, or slices of a DICOM series."""
     if not path.is_dir() or in_zarr(path):
         return path.is_dir()
-    files = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
-    # Not all of them: folders of other files may be large.
-    return any(is_dicom(file) for file in itertools.islice(files, _LOOKED_AT))
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do (PS3.10, section 7.1)."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    return is_dicom_folder(path)
 
 
 def data_file(path: Path) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_relabel.io import metaimage, nifti, nrrd, raster, tiff
+from napari_relabel.io import dicom, metaimage, nifti, nrrd, raster, tiff
 from napari_relabel.io.companions import data_file, in_several_files
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.raw import Format, Raw
@@ -20,6 +20,8 @@ _FORMATS: dict[str, Format] = {
     ".seg.nrrd": nrrd,
     ".mha": metaimage,
     ".mhd": metaimage,
+    ".dcm": dicom,
+    ".ima": dicom,
     ".png": raster,
     ".jpg": raster,
     ".jpeg": raster,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_relabel.io.dicomfiles import is_dicom, is_dicom_folder
+
 _COMPOUND = (".nii.gz", ".ome.tiff", ".ome.tif", ".ome.zarr", ".seg.nrrd")
 ZARR = ".zarr"
+DICOM_SUFFIXES = (".dcm", ".ima")
 
 
 def full_suffix(path: Path | str) -> str:
     """Suffix as spelt in the name, compound ones whole: ``.nii.gz`` of ``case.nii.gz``.
 
-    A folder has none (the last part of a UID is no suffix), unless it is a Zarr store or lies in
-    one: a group of labels inside a store stands for a store of its own, ``.ome.zarr``.
+    What is written in place of a volume has this suffix too, whatever the volume is called:
+    ``.dcm`` for a DICOM folder or a DICOM file without a suffix, whose name may be a UID, and
+    ``.ome.zarr`` for a group of labels inside a Zarr store. Other folders have none.
     """
     path = Path(path)
     name = path.name
@@ -23,7 +27,9 @@ def full_suffix(path: Path | str) -> str:
         if inside_zarr(path):
             return ".ome.zarr"
         if path.is_dir():
-            return ""
+            return ".dcm" if is_dicom_folder(path) else ""
+        if path.suffix[1:].isdigit() or not path.suffix:
+            return ".dcm" if is_dicom(path) else path.suffix
     return path.suffix
 
 

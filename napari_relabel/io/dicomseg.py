@@ -1,0 +1,188 @@
+"""DICOM segmentations (PS3.3, section A.51) as label masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_relabel.io.dicomgrid import Frame, Grid, arrange
+from napari_relabel.io.dicomimage import decode, frames_of, read_grid
+from napari_relabel.io.dicomindex import find_series, header, segmentation_in
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.geometry import TOLERANCE
+from napari_relabel.io.raw import Raw
+
+#: Compressions of label maps that are kept; binary segments are never compressed by us.
+UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A segmentation without its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    head : pydicom.FileDataset
+        Its header.
+    grid : Grid
+        Of the image that it was made from, or its own where that is not there.
+    places : tuple of (int, int)
+        Segment number (0 in label maps) and slice of every frame.
+    source : tuple of Path
+        Files of the image; empty where it is not there.
+    """
+
+    path: Path
+    head: Any
+    grid: Grid
+    places: tuple[tuple[int, int], ...]
+    source: tuple[Path, ...]
+
+    @property
+    def is_labelmap(self) -> bool:
+        """Whether frames hold segment numbers instead of one segment each."""
+        return bool(self.head.SegmentationType == "LABELMAP")
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the segments that it describes; the background of a label map is none."""
+        numbers = (int(item.SegmentNumber) for item in self.head.SegmentSequence)
+        return [number for number in numbers if number > 0]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a frame for every segment in every slice."""
+        segments = [0] if self.is_labelmap else self.numbers
+        return set(self.places) == {(n, k) for n in segments for k in range(self.grid.shape[2])}
+
+
+def open_segmentation(path: Path) -> Segmentation:
+    """Read the header of a segmentation and find the grid that it lies on.
+
+    Raises
+    ------
+    InputError
+        If it is fractional, compressed, or leaves out empty slices and its image is not found.
+    """
+    if path.is_dir():
+        path = segmentation_in(path)
+    head = header(path)
+    kind = head.get("SegmentationType")
+    if kind not in ("BINARY", "LABELMAP"):
+        raise InputError(
+            f"{path} is a {str(kind).lower()} segmentation, not one class per voxel: threshold it, "
+            "or give it as a probability map in another format"
+        )
+    if head.file_meta.TransferSyntaxUID not in UNCOMPRESSED:
+        raise InputError(f"{path} is compressed, so it could not be written back: decompress it")
+    frames = frames_of(path, head)
+    own = arrange(_distinct(frames), path, gaps=True)
+    segments = [_segment(group, kind) for group in head.PerFrameFunctionalGroupsSequence]
+    references = list(head.get("ReferencedSeriesSequence") or [])
+    uid = str(references[0].SeriesInstanceUID) if len(references) == 1 else ""
+    source = tuple(find_series(path, uid) or ()) if uid else ()
+    grid = own
+    if source:
+        whole = read_grid(source, path)
+        grid = whole if _inside(frames, whole) else own
+    places = tuple((n, _slice(f, grid)) for n, f in zip(segments, frames, strict=True))
+    found = Segmentation(path, head, grid, places, source)
+    if not source:
+        _check_complete(found, references)
+    return found
+
+
+def read_segmentation(path: Path) -> Raw:
+    """Read a segmentation.
+
+    Parameters
+    ----------
+    path : Path
+        A DICOM-SEG file, binary or label map.
+
+    Returns
+    -------
+    Raw
+        Segment numbers as (column, row, slice) on the grid of the image that it was made from,
+        which is looked for around it (see `find_series`); empty slices are often left out of
+        segmentations.
+
+    Raises
+    ------
+    InputError
+        As for `open_segmentation`, and if segments overlap.
+    """
+    segmentation = open_segmentation(path)
+    numbers = segmentation.numbers
+    dtype = np.uint8 if max(numbers, default=0) < 256 else np.uint16
+    columns, rows, slices = segmentation.grid.shape
+    stack = np.zeros((slices, rows, columns), dtype)
+    frames = decode(segmentation.path, None).reshape(-1, rows, columns)
+    for frame, (number, place) in zip(frames, segmentation.places, strict=True):
+        if segmentation.is_labelmap:
+            stack[place] = frame
+            continue
+        inside = frame > 0
+        other = stack[place][inside]
+        if (other > 0).any():
+            raise InputError(
+                f"{path} has segments that overlap, {int(other.max())} and {number}: "
+                "save one class per voxel"
+            )
+        stack[place][inside] = number
+    return Raw(
+        array=np.ascontiguousarray(stack.transpose(2, 1, 0)), geometry=segmentation.grid.geometry
+    )
+
+
+def _segment(group: Any, kind: str) -> int:
+    if kind == "LABELMAP":
+        return 0
+    return int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+
+
+def _distinct(frames: Sequence[Frame]) -> list[Frame]:
+    """One frame per position: there are as many as segments."""
+    found: dict[tuple[float, ...], Frame] = {}
+    for frame in frames:
+        found.setdefault(tuple(np.round(frame.position, 4)), frame)
+    return list(found.values())
+
+
+def _inside(frames: Sequence[Frame], grid: Grid) -> bool:
+    columns, rows, slices = grid.shape
+    first = frames[0]
+    alike = grid.frames[0]
+    if first.shape != (rows, columns) or np.abs(first.axes - alike.axes).max() > TOLERANCE:
+        return False
+    return all(0 <= _slice(frame, grid) < slices for frame in frames)
+
+
+def _slice(frame: Frame, grid: Grid) -> int:
+    """Number of the slice that a frame lies on; -1 where it lies on none."""
+    last, first = grid.frames[-1].position, grid.frames[0].position
+    step = (last - first) / max(grid.shape[2] - 1, 1)
+    if grid.shape[2] == 1:
+        step = frame.normal * frame.thickness
+    place = round(float((frame.position - first) @ step / (step @ step)))
+    off = float(np.linalg.norm(frame.position - first - place * step))
+    limit = TOLERANCE * min(*frame.spacing, float(np.linalg.norm(step)))
+    return place if off <= limit else -1
+
+
+def _check_complete(found: Segmentation, references: Sequence[Any]) -> None:
+    """Whether the grid of the image is known without the image."""
+    instances = sum(len(item.get("ReferencedInstanceSequence") or []) for item in references)
+    slices = found.grid.shape[2]
+    if found.is_complete and instances <= slices:
+        return
+    raise InputError(
+        f"{found.path} leaves out empty slices, and the series that it was made from is not found "
+        "around it: put the folder of the series beside it, or into images/ next to its folder"
+    )
