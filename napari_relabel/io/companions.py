@@ -45,7 +45,7 @@ def volume_files(path: Path) -> list[Path]:
     """
     if path.is_dir():
         if in_zarr(path):
-            return sorted(file for file in path.rglob("*") if file.is_file())
+            return _zarr_files(path)
         slices = [file for file in visible_files(path) if is_dicom(file)]
         return [file for file in slices if not is_segmentation(file)] or slices
     if not path.is_file():
@@ -90,3 +90,10 @@ def data_beside(header: Path, source: Path) -> Path:
     """Name for the voxels of a new header: its own, with the suffix of the original's data."""
     suffixes = source.suffixes[-2:] if source.suffix.lower() in (".gz", ".bz2") else [source.suffix]
     return header.with_suffix("".join(suffixes))
+
+
+def _zarr_files(path: Path) -> list[Path]:
+    """Files of a group; of an image without the labels that lie in it."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    image = [file for file in files if file.relative_to(path).parts[0] != "labels"]
+    return image if any(len(file.relative_to(path).parts) > 1 for file in image) else files

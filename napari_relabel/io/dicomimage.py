@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_relabel.io.dicomgrid import Frame, Grid, arrange
 from napari_relabel.io.dicomindex import damaged, header
-from napari_relabel.io.errors import InputError
+from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.raw import Raw
@@ -176,7 +176,7 @@ def decode(path: Path, index: int | None) -> npt.NDArray[Any]:
                 "uncompressed"
             ) from None
         raise damaged(path, error) from None
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever damaged pixels lead to
+    except DAMAGE as error:
         raise damaged(path, error) from None
     if array.dtype.byteorder not in "=|":
         array = array.astype(array.dtype.newbyteorder("="))

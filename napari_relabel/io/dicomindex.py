@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_relabel.io.dicomfiles import is_dicom, is_segmentation, visible_files
-from napari_relabel.io.errors import InputError
+from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 
 _TAGS = ["SeriesInstanceUID", "Rows"]
@@ -44,7 +44,7 @@ def header(path: Path, tags: list[str] | None = None) -> Any:
         # Warnings about values would print them.
         with pydicom.config.disable_value_validation():
             return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except Exception as error:  # noqa: BLE001 - pydicom raises whatever a damaged file leads to
+    except (*DAMAGE, pydicom.errors.InvalidDicomError) as error:
         raise damaged(path, error) from None
 
 

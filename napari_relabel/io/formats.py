@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_relabel.io import dicom, metaimage, nifti, nrrd, raster, tiff
+from napari_relabel.io import dicom, metaimage, nifti, nrrd, numpyfile, omezarr, raster, tiff
 from napari_relabel.io.companions import data_file, in_several_files
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.raw import Format, Raw
@@ -22,6 +22,10 @@ _FORMATS: dict[str, Format] = {
     ".mhd": metaimage,
     ".dcm": dicom,
     ".ima": dicom,
+    ".zarr": omezarr,
+    ".ome.zarr": omezarr,
+    ".npy": numpyfile,
+    ".npz": numpyfile,
     ".png": raster,
     ".jpg": raster,
     ".jpeg": raster,

@@ -12,6 +12,7 @@ from pathlib import Path
 from napari_relabel.io.atomic import atomic_path, flush, same_file, write_problem
 from napari_relabel.io.companions import in_several_files, in_zarr, volume_files
 from napari_relabel.io.errors import OutputError
+from napari_relabel.io.suffixes import ZARR
 
 
 @contextlib.contextmanager
@@ -66,15 +67,20 @@ def discard(target: Path) -> None:
 
 
 def overlaps(one: Path, other: Path) -> bool:
-    """Whether two volumes share files: one file by any name, or one inside the other."""
+    """Whether two volumes share files, by any name, or a Zarr store."""
     if same_file(one, other):
         return True
     if in_zarr(one) and in_zarr(other):
-        a, b = one.resolve(), other.resolve()
-        return a.is_relative_to(b) or b.is_relative_to(a)
+        return _store(one) == _store(other)
     if one.is_dir() or other.is_dir():
         return False
     return any(same_file(x, y) for x in volume_files(one) for y in volume_files(other))
+
+
+def _store(path: Path) -> Path:
+    """The outermost Zarr store that a path leads into."""
+    path = path.resolve()
+    return next(part for part in (*reversed(path.parents), path) if part.suffix.lower() == ZARR)
 
 
 def _move(folder: Path, target: Path) -> None:

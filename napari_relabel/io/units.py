@@ -19,6 +19,7 @@ UNIT_MM = {
     "micrometer": 1e-3,
     "nm": 1e-6,
     "nanometer": 1e-6,
+    "angstrom": 1e-7,
     "inch": 25.4,
     "inches": 25.4,
 }
