@@ -34,6 +34,7 @@ def noise(
     from napari_relabel.core import noise as makers
     from napari_relabel.core.metrics import dice
     from napari_relabel.io.atomic import write_json
+    from napari_relabel.io.suffixes import bare_name, full_suffix
     from napari_relabel.io.volume import read_labels, write_labels
 
     made: dict[str, float] = {}
@@ -47,7 +48,8 @@ def noise(
             noisy = makers.polygon(labels.indices, vertices)
         else:
             noisy = makers.smooth(labels.indices, harmonics)
-        target = out / path.relative_to(root)
+        name = bare_name(path) + full_suffix(path)
+        target = (out / path.relative_to(root)).with_name(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_labels(target, labels, noisy)
         made[path.relative_to(root).as_posix()] = dice(noisy > 0, labels.indices > 0)

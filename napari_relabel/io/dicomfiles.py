@@ -24,8 +24,10 @@ def is_segmentation(path: Path) -> bool:
 
 
 def is_dicom_folder(folder: Path) -> bool:
-    """Whether one of the first files of a folder is a DICOM file."""
-    return any(map(is_dicom, itertools.islice(visible_files(folder), _LOOKED_AT)))
+    """Whether a folder is one DICOM volume, by its first files: slices, or a lone segmentation."""
+    first = [file for file in itertools.islice(visible_files(folder), _LOOKED_AT) if is_dicom(file)]
+    segmentations = sum(map(is_segmentation, first))
+    return len(first) > segmentations or segmentations == 1
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -23,6 +23,8 @@ Vector = npt.NDArray[np.float64]
 _COSINE = 1e-3
 #: In-plane drift over the whole stack, in pixels, from which on slices are not above each other.
 _DRIFT = 0.5
+#: Distance in mm, and share of the distance of slices, for `slack`.
+_ROUNDING, _SHARE = 0.06, 0.2
 _PLANES = ("sagittal", "coronal", "axial")
 _OBLIQUE = 0.9
 
@@ -138,6 +140,14 @@ def arrange(frames: Sequence[Frame], where: Path, *, gaps: bool = False) -> Grid
     return Grid(tuple(ordered), (columns, rows, count), geometry)
 
 
+def slack(spacing: float) -> float:
+    """How far a slice may lie from its place in an even stack, mm.
+
+    Some scanners round positions to a tenth of a millimetre.
+    """
+    return min(max(TOLERANCE * spacing, _ROUNDING), _SHARE * spacing)
+
+
 def _check_alike(frames: Sequence[Frame], where: Path) -> None:
     kinds: list[Frame] = []
     counts: Counter[int] = Counter()
@@ -190,25 +200,28 @@ def _check_spacing(ordered: Sequence[Frame], heights: Vector, where: Path, *, ga
             f"{where} holds slices at the same position{times}: {one.name} and {other.name}: "
             "keep one of them"
         )
-    if gaps:
-        usual = float(steps.min())
-    for index in map(int, np.flatnonzero(np.abs(steps - usual) > TOLERANCE * usual)):
-        one, other = ordered[index], ordered[index + 1]
-        ratio = steps[index] / usual
-        whole = abs(ratio - round(ratio)) < TOLERANCE * round(ratio + 1)
-        if whole and gaps:
-            continue
-        if whole and ratio > 1:
+    single = steps < 1.5 * usual
+    usual = float(steps[single].mean())
+    numbers = np.rint(steps / usual)
+    for index in map(int, np.flatnonzero((numbers > 1) & ~single)):
+        if not gaps and abs(steps[index] - numbers[index] * usual) <= slack(usual):
+            one, other = ordered[index], ordered[index + 1]
             raise InputError(
-                f"{where} lacks {round(ratio) - 1} slices between {one.name} and {other.name}, "
-                f"which are {steps[index]:.4g} mm apart where others are {usual:.4g}: "
-                "export the series again"
+                f"{where} lacks {int(numbers[index]) - 1} slices between {one.name} and "
+                f"{other.name}, which are {steps[index]:.4g} mm apart where others are "
+                f"{usual:.4g}: export the series again"
             )
+    places = np.cumsum(np.concatenate([np.zeros(1), np.maximum(numbers, 1)]))
+    spacing = float(heights[-1] - heights[0]) / float(places[-1])
+    off = np.abs(heights - heights[0] - places * spacing)
+    if off.max() > slack(spacing):
+        index = int(np.abs(steps - usual).argmax())
         raise InputError(
-            f"{where} has slices at uneven distances, {steps[index]:.4g} mm between {one.name} and "
-            f"{other.name} where others are {usual:.4g} mm apart: resample it to even ones"
+            f"{where} has slices at uneven distances, {steps[index]:.4g} mm between "
+            f"{ordered[index].name} and {ordered[index + 1].name} where others are {usual:.4g} mm "
+            "apart: resample it to even ones"
         )
-    return usual
+    return spacing
 
 
 def _check_drift(span: Vector, normal: Vector, frame: Frame, where: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_relabel.io.dicomgrid import Frame, Grid, arrange
+from napari_relabel.io.dicomgrid import Frame, Grid, arrange, slack
 from napari_relabel.io.dicomimage import decode, frames_of, read_grid
 from napari_relabel.io.dicomindex import find_series, header, segmentation_in
 from napari_relabel.io.errors import InputError
@@ -81,21 +81,34 @@ def open_segmentation(path: Path) -> Segmentation:
         )
     if head.file_meta.TransferSyntaxUID not in UNCOMPRESSED:
         raise InputError(f"{path} is compressed, so it could not be written back: decompress it")
+    shared = list(head.get("SharedFunctionalGroupsSequence") or [])
+    groups = head.PerFrameFunctionalGroupsSequence
+    numbers = [0 if kind == "LABELMAP" else _segment([group, *shared], path) for group in groups]
     frames = frames_of(path, head)
-    own = arrange(_distinct(frames), path, gaps=True)
-    segments = [_segment(group, kind) for group in head.PerFrameFunctionalGroupsSequence]
+
+    def lie_on(grid: Grid, source: Sequence[Path] = ()) -> Segmentation:
+        places = tuple((n, _slice(f, grid)) for n, f in zip(numbers, frames, strict=True))
+        return Segmentation(path, head, grid, places, tuple(source))
+
     references = list(head.get("ReferencedSeriesSequence") or [])
-    uid = str(references[0].SeriesInstanceUID) if len(references) == 1 else ""
-    source = tuple(find_series(path, uid) or ()) if uid else ()
-    grid = own
-    if source:
-        whole = read_grid(source, path)
-        grid = whole if _inside(frames, whole) else own
-    places = tuple((n, _slice(f, grid)) for n, f in zip(segments, frames, strict=True))
-    found = Segmentation(path, head, grid, places, source)
-    if not source:
-        _check_complete(found, references)
-    return found
+    instances = sum(len(item.get("ReferencedInstanceSequence") or []) for item in references)
+    own = _distinct(frames)
+    if len(own) == instances and (found := lie_on(arrange(own, path))).is_complete:
+        return found
+    if len(references) == 1:
+        source = find_series(path, str(references[0].SeriesInstanceUID))
+        if source is not None:
+            whole = read_grid(source, source[0].parent)
+            if _inside(frames, whole):
+                return lie_on(whole, source)
+    # Of a multi-frame image, one instance, the number of slices is not known without it.
+    found = lie_on(arrange(own, path, gaps=True))
+    if found.is_complete and instances <= found.grid.shape[2]:
+        return found
+    raise InputError(
+        f"{path} leaves out empty slices, and the series that it was made from is not found around "
+        "it: put the folder of the series beside it, or into images/ next to its folder"
+    )
 
 
 def read_segmentation(path: Path) -> Raw:
@@ -141,10 +154,12 @@ def read_segmentation(path: Path) -> Raw:
     )
 
 
-def _segment(group: Any, kind: str) -> int:
-    if kind == "LABELMAP":
-        return 0
-    return int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+def _segment(groups: Sequence[Any], path: Path) -> int:
+    """Number of the segment of a frame: its own, or the one that all frames share."""
+    for group in groups:
+        if "SegmentIdentificationSequence" in group:
+            return int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    raise InputError(f"{path} does not say which segments its frames show: export it again")
 
 
 def _distinct(frames: Sequence[Frame]) -> list[Frame]:
@@ -172,17 +187,4 @@ def _slice(frame: Frame, grid: Grid) -> int:
         step = frame.normal * frame.thickness
     place = round(float((frame.position - first) @ step / (step @ step)))
     off = float(np.linalg.norm(frame.position - first - place * step))
-    limit = TOLERANCE * min(*frame.spacing, float(np.linalg.norm(step)))
-    return place if off <= limit else -1
-
-
-def _check_complete(found: Segmentation, references: Sequence[Any]) -> None:
-    """Whether the grid of the image is known without the image."""
-    instances = sum(len(item.get("ReferencedInstanceSequence") or []) for item in references)
-    slices = found.grid.shape[2]
-    if found.is_complete and instances <= slices:
-        return
-    raise InputError(
-        f"{found.path} leaves out empty slices, and the series that it was made from is not found "
-        "around it: put the folder of the series beside it, or into images/ next to its folder"
-    )
+    return place if off <= slack(float(np.linalg.norm(step))) else -1

@@ -45,6 +45,7 @@ def read(path: Path) -> Raw:
         If SimpleITK is not installed, or the file is damaged.
     """
     head, fields = _header(path)
+    _check_data(path, fields)
     _check_size(path, head, fields)
     image = itk.read(path, "MetaImageIO")
     try:
@@ -108,13 +109,23 @@ def _header(path: Path) -> tuple[bytes, dict[str, str]]:
     return head, fields
 
 
+def _check_data(path: Path, fields: dict[str, str]) -> None:
+    """Files that are not known to belong to a volume could change unnoticed."""
+    if fields["elementdatafile"].upper() == "LOCAL":
+        return
+    detached = data_file(path)
+    if path.suffix.lower() == ".mha":
+        raise InputError(f"{path} has its data in another file: rename it to end in .mhd")
+    if detached is None:
+        raise InputError(f"{path} has its data in several files: save it as one .mha file")
+    if not detached.is_file():
+        raise InputError(f"{path} lacks its data file {detached.name}: put it beside the header")
+
+
 def _check_size(path: Path, head: bytes, fields: dict[str, str]) -> None:
     """ITK pads truncated data without a word."""
     detached = data_file(path)
-    if detached is not None and not detached.is_file():
-        raise InputError(f"{path} lacks its data file {detached.name}: put it beside the header")
-    local = fields["elementdatafile"].upper() == "LOCAL"
-    if _true(fields, "compresseddata") or (detached is None and not local):
+    if _true(fields, "compresseddata"):
         return
     there = path.stat().st_size - len(head) if detached is None else detached.stat().st_size
     itemsize = {"CHAR": 1, "SHOR": 2, "INT": 4, "LONG": 4, "FLOA": 4, "DOUB": 8}
@@ -135,8 +146,6 @@ def _fixed(path: Path, fields: dict[str, str]) -> str:
         return "its numbers are text"
     if fields.get("headersize", "0") != "0":
         return "its data begin after a skip"
-    if fields["elementdatafile"].upper() != "LOCAL" and data_file(path) is None:
-        return "its data lie in several files"
     return ""
 
 

@@ -85,6 +85,11 @@ def read(path: Path) -> Raw:
     """
     header = _header(path)
     detached = data_file(path)
+    # Files that are not known to belong to a volume could change unnoticed.
+    if header.fields["data file"] and path.suffix.lower() != ".nhdr":
+        raise InputError(f"{path} has its data in another file: rename it to end in .nhdr")
+    if header.fields["data file"] and detached is None:
+        raise InputError(f"{path} has its data in several files: save it as one .nrrd file")
     if detached is not None and not detached.is_file():
         raise InputError(f"{path} lacks its data file {detached.name}: put it beside the header")
     image = itk.read(path, "NrrdImageIO")
@@ -92,7 +97,7 @@ def read(path: Path) -> Raw:
         array=image.array,
         geometry=_geometry(header, image, path),
         extra_axes=tuple(range(image.n_grid, image.array.ndim)),
-        fixed=_fixed(header, path),
+        fixed=_fixed(header),
     )
 
 
@@ -131,14 +136,14 @@ def _header(path: Path) -> _Header:
         raise InputError(f"{path} is not an NRRD file: copy it again or convert it")
     end = re.search(rb"\r?\n\r?\n", content)
     head = content[: end.end()] if end else content
-    if end is None and path.suffix.lower() != ".nhdr":
-        raise InputError(f"{path} is damaged, its header has no end: copy it again")
     fields: dict[str, str] = {}
     for line in head.decode("utf-8", "replace").splitlines()[1:]:
         name, colon, value = line.partition(":")
         if colon and not value.startswith("=") and not line.startswith("#"):
             fields[name.strip().lower()] = value.strip()
     fields.setdefault("data file", fields.get("datafile", ""))
+    if end is None and not fields["data file"]:
+        raise InputError(f"{path} is damaged, its header has no end: copy it again")
     try:
         header = _Header(fields, head)
         expected = math.prod(header.sizes)
@@ -152,7 +157,7 @@ def _header(path: Path) -> _Header:
     return header
 
 
-def _fixed(header: _Header, path: Path) -> str:
+def _fixed(header: _Header) -> str:
     """Why labels in it could not be written back."""
     fields = header.fields
     if header.encoding not in _ENCODERS:
@@ -161,8 +166,6 @@ def _fixed(header: _Header, path: Path) -> str:
         return "its components are not the fastest axis"
     if fields.get("line skip", "0") != "0" or fields.get("byte skip", "0") != "0":
         return "its data begin after a skip"
-    if fields["data file"] and data_file(path) is None:
-        return "its data lie in several files"
     return ""
 
 

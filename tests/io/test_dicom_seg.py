@@ -183,7 +183,7 @@ def test_a_folder_with_one_segmentation(tmp_path):
     labels = read_labels(tmp_path / "masks/case")
     np.testing.assert_array_equal(labels.indices, LABELS)
     (tmp_path / "masks/case/two.dcm").write_bytes((tmp_path / "masks/case/seg.dcm").read_bytes())
-    with pytest.raises(InputError, match="holds 2 segmentations and no image"):
+    with pytest.raises(InputError, match="is a folder, a file is needed: name the file"):
         read_labels(tmp_path / "masks/case")
 
 

@@ -190,6 +190,22 @@ def test_uneven_slices(tmp_path):
     refused(save_slices(tmp_path / "a", datasets), "slices at uneven distances")
 
 
+def test_positions_that_a_scanner_rounded(tmp_path):
+    datasets = slices(VOXELS, lps(spacing=(0.7, 0.8, 1.25), origin=(0, 0, 0.6)))
+    for ds in datasets:
+        ds.ImagePositionPatient[2] = f"{float(ds.ImagePositionPatient[2]):.1f}"
+    heights = [float(ds.ImagePositionPatient[2]) for ds in datasets]
+    assert len(set(np.round(np.diff(heights), 3))) > 1
+    image = read_image(save_slices(tmp_path / "images/a", datasets))
+    assert image.geometry.voxel_mm[2] == pytest.approx(1.25, abs=0.02)
+    mask = (VOXELS > 0).astype(np.uint8)
+    mask[:, :, [0, 3]] = 0
+    (tmp_path / "masks").mkdir()
+    labels = read_labels(segmentation(tmp_path / "masks/a.dcm", datasets, mask, names=["x"]))
+    check_pair(image, labels)
+    np.testing.assert_array_equal(labels.indices, mask)
+
+
 def test_doubled_slices(tmp_path):
     datasets = slices(VOXELS)
     refused(save_slices(tmp_path / "a", [*datasets, slices(VOXELS)[1]]), "at the same position: IM")

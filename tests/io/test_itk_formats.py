@@ -367,3 +367,21 @@ def test_hdr_img_pairs(tmp_path, cls, order):
     np.testing.assert_array_equal(back.affine, nib.load(tmp_path / "a.hdr").affine)
     np.testing.assert_array_equal(labels.geometry.affine, back.affine)
     assert sorted(p.name for p in Path(tmp_path / "out").iterdir()) == ["b.hdr", "b.img", "b.json"]
+
+
+def test_data_in_files_that_are_not_known(tmp_path):
+    one, other = (save(tmp_path / name, MASK) for name in ("a.mhd", "a.nhdr"))
+    renamed = [one.rename(tmp_path / "b.mha"), other.rename(tmp_path / "b.nrrd")]
+    for path in renamed:
+        with pytest.raises(
+            InputError, match=r"data in another file: rename it to end in \.(mhd|nhd)"
+        ):
+            read_image(path)
+    text = renamed[0].read_text().replace("a.raw", "slice%02d.raw 0 2 1")
+    one.write_text(text)
+    with pytest.raises(InputError, match=r"a\.mhd has its data in several files"):
+        read_image(one)
+    text = re.sub("data file:.*", "data file: LIST", renamed[1].read_text())
+    other.write_text(text)
+    with pytest.raises(InputError, match=r"a\.nhdr has its data in several files"):
+        read_image(other)
