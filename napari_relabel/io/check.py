@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from napari_relabel.core.progress import Progress
 from napari_relabel.io.checkset import CaseFacts, across_cases
 from napari_relabel.io.dataset import CasePaths, open_dataset
+from napari_relabel.io.dicomindex import names_patient
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.findings import CheckReport, Finding, error, warning
 from napari_relabel.io.formats import read_raw
@@ -21,6 +23,7 @@ from napari_relabel.io.imagearray import image_array
 from napari_relabel.io.labelcodes import decode
 from napari_relabel.io.maps import Holds, given_estimate, read_map
 from napari_relabel.io.raw import Raw
+from napari_relabel.io.suffixes import DICOM_SUFFIXES, full_suffix
 from napari_relabel.io.volume import read_labels
 
 
@@ -74,6 +77,7 @@ def _check_case(case: CasePaths) -> tuple[list[Finding], CaseFacts]:
     findings: list[Finding] = []
     image = _image(case, findings)
     mask = None if case.labels is None else _mask(case.id, case.labels, findings)
+    findings += _names(case)
     if case.labels is None:
         findings.append(warning("unlabelled", case.id, f"{case.image} has no mask"))
     if image is not None and mask is not None:
@@ -98,6 +102,16 @@ def _check_case(case: CasePaths) -> tuple[list[Finding], CaseFacts]:
         image_sha256=None if raw is None else file_sha256(case.image),
     )
     return findings, facts
+
+
+def _names(case: CasePaths) -> Iterator[Finding]:
+    for path in (case.image, case.labels):
+        if path is None or full_suffix(path).lower() not in DICOM_SUFFIXES:
+            continue
+        with contextlib.suppress(InputError):  # found already, as unreadable
+            if names_patient(path):
+                text = f"the name of {path} contains the patient's: ids of cases are recorded"
+                yield warning("patient-named", case.id, text)
 
 
 def _image(case: CasePaths, findings: list[Finding]) -> tuple[Raw, int] | None:

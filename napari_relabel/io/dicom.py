@@ -6,10 +6,16 @@ from pathlib import Path
 
 from napari_relabel.io.dicomfiles import is_segmentation
 from napari_relabel.io.dicomimage import read_series
-from napari_relabel.io.dicomindex import segmentation_in, series_files, series_in
+from napari_relabel.io.dicomindex import (
+    damaged,
+    segmentation_in,
+    series_files,
+    series_in,
+    unwarned,
+)
 from napari_relabel.io.dicomseg import read_segmentation
 from napari_relabel.io.dicomseg_write import write
-from napari_relabel.io.errors import InputError
+from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.raw import Raw
 
 __all__ = ["read", "write"]
@@ -37,6 +43,16 @@ def read(path: Path) -> Raw:
     InputError
         If pydicom is not installed, a folder holds several series, or the series is no even stack.
     """
+    try:
+        with unwarned(path):
+            return _read(path)
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise damaged(path, error) from None
+
+
+def _read(path: Path) -> Raw:
     if path.is_file():
         if is_segmentation(path):
             return read_segmentation(path)

@@ -211,9 +211,9 @@ def _check_spacing(ordered: Sequence[Frame], heights: Vector, where: Path, *, ga
                 f"{other.name}, which are {steps[index]:.4g} mm apart where others are "
                 f"{usual:.4g}: export the series again"
             )
-    places = np.cumsum(np.concatenate([np.zeros(1), np.maximum(numbers, 1)]))
-    spacing = float(heights[-1] - heights[0]) / float(places[-1])
-    off = np.abs(heights - heights[0] - places * spacing)
+    heights_at = np.cumsum(np.concatenate([np.zeros(1), np.maximum(numbers, 1)]))
+    spacing = float(heights[-1] - heights[0]) / float(heights_at[-1])
+    off = np.abs(heights - heights[0] - heights_at * spacing)
     if off.max() > slack(spacing):
         index = int(np.abs(steps - usual).argmax())
         raise InputError(

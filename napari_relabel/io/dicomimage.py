@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.io.dicomgrid import Frame, Grid, arrange
-from napari_relabel.io.dicomindex import damaged, header
+from napari_relabel.io.dicomindex import damaged, header, kind_of
 from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Geometry
@@ -43,6 +43,10 @@ def read_series(files: Sequence[Path], where: Path) -> Raw:
         See `arrange`; also if a file is damaged or its compression cannot be decoded here.
     """
     heads = [header(file) for file in files]
+    for file, head in zip(files, heads, strict=True):
+        if "Rows" not in head:
+            kind = kind_of(file, head) or "of an unknown kind"
+            raise InputError(f"{file} holds no image, it is {kind}: name a file of the image")
     if any(head.get("PhotometricInterpretation") == "PALETTE COLOR" for head in heads):
         raise InputError(f"{where} has a colour palette: export it as RGB")
     if len(files) == 1 and not _has_frames(heads[0]) and "ImagePositionPatient" not in heads[0]:
@@ -167,8 +171,8 @@ def decode(path: Path, index: int | None) -> npt.NDArray[Any]:
     try:
         array = np.asarray(pixels.pixel_array(path, index=index))
     except (NotImplementedError, RuntimeError, AttributeError) as error:
-        syntax = getattr(header(path).file_meta, "TransferSyntaxUID", None)
-        name = "an unknown transfer syntax" if syntax is None else syntax.name
+        syntax = header(path).file_meta.get("TransferSyntaxUID")
+        name = need("pydicom.uid", path).UID(str(syntax)).name
         if "plugins" in str(error) or isinstance(error, NotImplementedError):
             raise InputError(
                 f"{path} is compressed ({name}), which cannot be decoded here: install a decoder "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from napari_relabel.io.dicomfiles import is_dicom, is_segmentation, visible_file
 from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 
+#: Shorter parts of a name are found in too many others.
+_LEAST_WORD = 4
 _TAGS = ["SeriesInstanceUID", "Rows"]
 #: How far around a segmentation its series is looked for: folders up, and folders down from there.
 _UP, _DOWN, _MOST = 3, 3, 2000
@@ -41,11 +45,16 @@ def header(path: Path, tags: list[str] | None = None) -> Any:
     """
     pydicom = need("pydicom", path)
     try:
-        # Warnings about values would print them.
-        with pydicom.config.disable_value_validation():
+        with unwarned(path):
             return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
     except (*DAMAGE, pydicom.errors.InvalidDicomError) as error:
         raise damaged(path, error) from None
+
+
+def unwarned(path: Path) -> AbstractContextManager[None]:
+    """While values are read or written: no warnings about them, which would print them."""
+    quiet: AbstractContextManager[None] = need("pydicom", path).config.disable_value_validation()
+    return quiet
 
 
 def damaged(path: Path, error: Exception) -> InputError:
@@ -67,17 +76,25 @@ def _series_in(folder: Path, stamp: int) -> dict[str, list[Path]]:
         if is_dicom(file) and not is_segmentation(file):
             head = header(file, _TAGS)
             if "Rows" in head:
-                found[str(head.get("SeriesInstanceUID", ""))].append(file)
-            elif not _is_other(head):
+                with unwarned(file):
+                    found[str(head.get("SeriesInstanceUID", ""))].append(file)
+            elif not _is_other(file, head):
                 # Not left out: a stack without its first or last slice looks whole.
                 raise InputError(f"{file} is damaged, it ends in its header: copy it again")
     return dict(found)
 
 
-def _is_other(head: Any) -> bool:
+def kind_of(path: Path, head: Any) -> str:
+    """What a DICOM file says that it is, for example ``"CT Image Storage"``; empty if nothing."""
+    uid = need("pydicom.uid", path).UID
+    name: str = uid(str(head.file_meta.get("MediaStorageSOPClassUID") or "")).name
+    return name
+
+
+def _is_other(path: Path, head: Any) -> bool:
     """Whether it says that it is no image: a report, contours, the directory of a disc."""
-    sop_class = head.file_meta.get("MediaStorageSOPClassUID")
-    return sop_class is not None and "Image" not in sop_class.name
+    kind = kind_of(path, head)
+    return bool(kind) and "Image" not in kind
 
 
 def series_files(path: Path) -> list[Path]:
@@ -117,6 +134,18 @@ def find_series(near: Path, uid: str) -> list[Path] | None:
     return None
 
 
+def names_patient(path: Path) -> bool:
+    """Whether the name of a DICOM file or folder contains the patient's name or number."""
+    file = next((f for f in visible_files(path) if is_dicom(f)), None) if path.is_dir() else path
+    if file is None:
+        return False
+    head = header(file, ["PatientName", "PatientID"])
+    with unwarned(file):
+        words = re.split(r"[\^=\s]+", f"{head.get('PatientName', '')} {head.get('PatientID', '')}")
+    name = path.name.casefold()
+    return any(word.casefold() in name for word in words if len(word) >= _LEAST_WORD)
+
+
 def segmentation_in(folder: Path) -> Path:
     """The only segmentation in a folder; InputError where there is none or are several."""
     found = [file for file in visible_files(folder) if is_segmentation(file)]
@@ -131,7 +160,10 @@ def _first_uid(folder: Path) -> list[str]:
     """SeriesInstanceUID of the first image of a folder."""
     images = (f for f in visible_files(folder) if is_dicom(f) and not is_segmentation(f))
     first = next(images, None)
-    return [] if first is None else [str(header(first, _TAGS).get("SeriesInstanceUID", ""))]
+    if first is None:
+        return []
+    with unwarned(first):
+        return [str(header(first, _TAGS).get("SeriesInstanceUID", ""))]
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:

@@ -98,6 +98,11 @@ def open_segmentation(path: Path) -> Segmentation:
     if len(references) == 1:
         source = find_series(path, str(references[0].SeriesInstanceUID))
         if source is not None:
+            if instances > len(source):
+                raise InputError(
+                    f"{path} was made from {instances} files, {len(source)} of them are in "
+                    f"{source[0].parent}: copy the series again"
+                )
             whole = read_grid(source, source[0].parent)
             if _inside(frames, whole):
                 return lie_on(whole, source)
@@ -137,6 +142,11 @@ def read_segmentation(path: Path) -> Raw:
     columns, rows, slices = segmentation.grid.shape
     stack = np.zeros((slices, rows, columns), dtype)
     frames = decode(segmentation.path, None).reshape(-1, rows, columns)
+    if len(frames) != len(segmentation.places):
+        raise InputError(
+            f"{path} is damaged, it describes {len(segmentation.places)} frames and has "
+            f"{len(frames)}: copy it again"
+        )
     for frame, (number, place) in zip(frames, segmentation.places, strict=True):
         if segmentation.is_labelmap:
             stack[place] = frame

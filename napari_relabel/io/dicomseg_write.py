@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel._version import __version__
-from napari_relabel.io.dicomindex import header
+from napari_relabel.io.dicomindex import header, unwarned
 from napari_relabel.io.dicomseg import Segmentation, open_segmentation
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.extras import need
@@ -42,7 +42,8 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     nothing else changes. Others are made anew by highdicom from the image, with all frames, so that
     they can be read without it.
     """
-    segmentation = open_segmentation(like)
+    with unwarned(path):
+        segmentation = open_segmentation(like)
     unknown = sorted({int(n) for n in np.unique(array)} - {0, *segmentation.numbers})
     if unknown:
         raise InputError(
@@ -50,7 +51,7 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
             "the segment to it first"
         )
     stack = np.ascontiguousarray(array.transpose(2, 1, 0))
-    with need("pydicom", path).config.disable_value_validation():
+    with unwarned(path):
         refill = segmentation.is_complete
         new = _refilled(segmentation, stack) if refill else _rebuilt(segmentation, stack)
         _identify(new, segmentation.head)

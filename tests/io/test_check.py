@@ -5,6 +5,7 @@ import re
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_cases import save_slices, segmentation, slices
 from PIL import Image
 
 from napari_relabel.core.progress import finish
@@ -223,6 +224,23 @@ def test_manifest(dataset):
     ]
     volume(dataset / "masks/b.nii.gz", mask(), shifted(5))
     assert ("error", "geometry", "a") in found(dataset / "m.csv")
+
+
+def test_dicom(tmp_path):
+    volume = RNG.integers(0, 99, SHAPE).astype(np.int16)
+    series = slices(volume)
+    (tmp_path / "masks").mkdir()
+    for name in ("one", "two"):
+        save_slices(tmp_path / "images" / name, series)
+        segmentation(tmp_path / f"masks/{name}.dcm", series, mask(), names=["liver"])
+        series = slices(volume + 1, series="1.2.3.4.6")
+    assert found(tmp_path) == set()
+    (tmp_path / "images/one").rename(tmp_path / "images/PID83461QX")
+    (tmp_path / "masks/one.dcm").rename(tmp_path / "masks/pid83461qx.dcm")
+    (tmp_path / "masks/pid83461qx.dcm").rename(tmp_path / "masks/PID83461QX.dcm")
+    assert found(tmp_path) == {("warning", "patient-named", "PID83461QX")}
+    next((tmp_path / "images/two").glob("IM0002")).unlink()
+    assert ("error", "unreadable", "two") in found(tmp_path)
 
 
 def test_no_data_set(tmp_path):

@@ -176,6 +176,18 @@ def test_the_image_is_looked_for(tmp_path):
     np.testing.assert_array_equal(read_labels(lost).indices, LABELS)
 
 
+def test_an_image_without_its_last_slice(tmp_path):
+    path = make(tmp_path)
+    by_place = {ds.ImagePositionPatient[2]: name for name, ds in slices_by_file(tmp_path).items()}
+    by_place[max(by_place)].unlink()
+    with pytest.raises(InputError, match="was made from 5 files, 4 of them are in"):
+        read_labels(path)
+
+
+def slices_by_file(root):
+    return {file: pydicom.dcmread(file) for file in (root / "images/case").iterdir()}
+
+
 def test_a_folder_with_one_segmentation(tmp_path):
     path = make(tmp_path)
     (tmp_path / "masks/case").mkdir()

@@ -1,5 +1,9 @@
 """DICOM series lie where SimpleITK says they do; everything odd about them has a name."""
 
+import importlib
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
@@ -288,9 +292,27 @@ def test_damaged_files(tmp_path, keep):
     assert not [secret for secret in SECRETS if secret in str(caught.value)]
 
 
-def test_the_extra_is_named_where_it_is_missing(tmp_path, monkeypatch):
-    import importlib
+def test_files_of_every_kind_are_read_or_refused(tmp_path):
+    """pydicom's own test files, each alone in a folder: many are odd, some are damaged."""
+    files = [
+        p for p in sorted(Path(pydicom.__file__).parent.glob("data/test_files/*")) if p.is_file()
+    ]
+    outcome = {"read": 0, "refused": 0}
+    for number, file in enumerate(files):
+        where = tmp_path / str(number) / file.name
+        where.parent.mkdir()
+        shutil.copyfile(file, where)
+        try:
+            read_image(where)
+        except InputError as error:
+            assert str(where) in str(error)
+            outcome["refused"] += 1
+        else:
+            outcome["read"] += 1
+    assert outcome["read"] > 30 and outcome["refused"] > 20
 
+
+def test_the_extra_is_named_where_it_is_missing(tmp_path, monkeypatch):
     where = save_series(tmp_path / "a", VOXELS)
     real = importlib.import_module
 
