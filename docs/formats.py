@@ -30,12 +30,14 @@ def outcomes() -> dict[tuple[str, str], str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = ["-m", "pytest", str(TESTS / "test_format_matrix.py"), f"--junitxml={report}"]
+        command += ["-k", " or ".join(COLUMNS)]
         subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
         cases = ElementTree.parse(report).getroot().iter("testcase")
         found = {}
         for case in cases:
             match = re.fullmatch(r"(\w+)\[(.*)\]", case.attrib["name"])
-            assert match is not None, case.attrib["name"]
+            if match is None:  # a test of the page itself
+                continue
             skipped = case.find("skipped")
             found[match[1], match[2]] = "yes" if skipped is None else skipped.attrib["message"]
     return found

@@ -46,9 +46,9 @@ class ImageVolume:
     geometry : Geometry
         Of the grid.
     path : Path
-        The file.
+        The file, or the folder.
     sha256 : str
-        Of the file's bytes.
+        Of the bytes of the file, or of all files of the volume.
     """
 
     data: npt.NDArray[Any]
@@ -83,9 +83,9 @@ class LabelVolume:
     geometry : Geometry
         Of the grid.
     path : Path
-        The file.
+        The file, or the folder.
     sha256 : str
-        Of the file's bytes.
+        Of the bytes of the file, or of all files of the volume.
     codes : ndarray, shape (K,), dtype of `stored`, optional
         How each class is stored, where a NIfTI header scales; None means as in `values`.
     extra_axes : tuple of int
@@ -153,18 +153,20 @@ def read_image(path: Path | str) -> ImageVolume:
     Parameters
     ----------
     path : Path or str
-        NIfTI, TIFF, PNG, JPEG or BMP; see `SUPPORTED`.
+        Of a type in `SUPPORTED`: a file, a header with its data beside it, or the folder of a DICOM
+        series or an OME-Zarr store.
 
     Returns
     -------
     ImageVolume
-        2D or 3D, with channels where the file has any: colours, a fourth NIfTI axis, channels of a
-        TIFF. Opacity is left out, palettes become RGB, scaled NIfTI numbers become float32.
+        2D or 3D, with channels where the file has any: colours, components, a fourth axis. Opacity
+        is left out, palettes become RGB, scaled numbers (NIfTI, DICOM) become float32.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another type, or holds NaN or infinite values.
+        If the file is missing, damaged, of another type or of one that needs a package which is not
+        installed, or holds NaN or infinite values.
     """
     path = check_volume(path)
     raw = read_raw(path)
@@ -178,7 +180,7 @@ def read_labels(path: Path | str, values: tuple[int, ...] | None = None) -> Labe
     Parameters
     ----------
     path : Path or str
-        NIfTI, TIFF, PNG or BMP with one class per voxel. Float files that hold whole numbers and
+        Of a type in `SUPPORTED` with one class per voxel. Float files that hold whole numbers and
         grey masks saved as RGB are understood; palette pictures give palette indices.
     values : tuple of int, optional
         All label values of the data set, ascending, background first. By default 0 and those found

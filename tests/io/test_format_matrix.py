@@ -5,6 +5,7 @@ docs/formats.py turns the outcome of these tests into the table of docs/formats.
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,11 @@ from volume_cases import KINDS, load_itk, load_series
 from napari_relabel.cli.app import app
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.export import export_labels
+from napari_relabel.io.formats import SUPPORTED
 from napari_relabel.io.volume import check_pair, read_image, read_labels
 
+#: Other suffixes of formats in the table, and those of images alone.
+ALIASES = (".seg.nrrd", ".ima", ".zarr", ".tiff", ".ome.tiff", ".jpg", ".jpeg")
 SHAPE = (12, 14, 9)
 CLEAN = np.zeros(SHAPE, np.uint8)
 CLEAN[3:9, 4:11, 2:7] = 1
@@ -163,3 +167,12 @@ def _nobody_is_named(folder, said):
             assert secret not in where
             for encoding in ("utf-8", "utf-16-le"):
                 assert secret.encode(encoding) not in content, (secret, where)
+
+
+def test_the_page_has_every_format():
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.endswith(" |")]
+    named = [(name.strip(), suffix.strip(" `")) for name, suffix in rows]
+    assert [row for row in named if row[1].startswith(".")] == [(k.name, k.suffix) for k in KINDS]
+    for suffix in SUPPORTED:
+        assert suffix in (*(k.suffix for k in KINDS), *ALIASES), suffix
