@@ -18,8 +18,8 @@ _DATA_FILE = {
     ".mhd": re.compile(rb"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE),
     ".nhdr": re.compile(rb"^data ?file:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE),
 }
-#: Headers are short; the data must not be searched.
-_HEADER_BYTES = 1 << 16
+#: Headers are short; data of gigabytes must not be searched.
+_BLOCK, _LONGEST_HEADER = 1 << 16, 1 << 24
 
 
 def in_several_files(path: Path) -> bool:
@@ -77,13 +77,27 @@ def data_file(path: Path) -> Path | None:
     pattern = _DATA_FILE.get(suffix)
     if pattern is None:
         return None
-    with path.open("rb") as file:
-        found = pattern.search(file.read(_HEADER_BYTES))
+    head, _ = read_head(path, pattern)
+    found = pattern.search(head)
     if found is None:
         return None
     name = found[1].decode("utf-8", "replace")
     several = name.split()[0] in ("LIST", "LOCAL") or "%" in name
     return None if several else path.parent / name
+
+
+def read_head(path: Path, end: re.Pattern[bytes]) -> tuple[bytes, bool]:
+    """Bytes up to the first match of `end`, and True; where there is none all that was searched."""
+    content = b""
+    with path.open("rb") as file:
+        while len(content) < _LONGEST_HEADER and (block := file.read(_BLOCK)):
+            content += block
+            found = end.search(content)
+            # A match at the end of a block may go on in the next.
+            if found is not None and found.end() < len(content):
+                return content[: found.end()], True
+    found = end.search(content)
+    return (content, False) if found is None else (content[: found.end()], True)
 
 
 def data_beside(header: Path, source: Path) -> Path:

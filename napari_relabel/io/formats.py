@@ -70,8 +70,8 @@ def volumes_in(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     volumes = [path for path in entries if is_volume(path)]
-    owned = {data_file(path) for path in volumes if path.is_file()}
-    return volumes, [path for path in entries if path not in owned and path not in set(volumes)]
+    taken = {*volumes, *(data_file(path) for path in volumes if path.is_file())}
+    return volumes, [path for path in entries if path not in taken]
 
 
 def read_raw(path: Path) -> Raw:

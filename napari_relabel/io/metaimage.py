@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.io import itk
-from napari_relabel.io.companions import data_beside, data_file
+from napari_relabel.io.companions import data_beside, data_file, read_head
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.raw import Raw
@@ -97,11 +97,9 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
 
 def _header(path: Path) -> tuple[bytes, dict[str, str]]:
     """Everything up to the data, and its fields in lower case."""
-    content = path.read_bytes()
-    end = _END.search(content)
-    if end is None:
+    head, ended = read_head(path, _END)
+    if not ended:
         raise InputError(f"{path} is not a MetaImage file: copy it again or convert it")
-    head = content[: end.end()]
     lines = (line.partition("=") for line in head.decode("utf-8", "replace").splitlines())
     fields = {name.strip().lower(): value.strip() for name, equals, value in lines if equals}
     if not fields.get("dimsize", "").replace(" ", "").isdigit() or "ndims" not in fields:

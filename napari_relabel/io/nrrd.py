@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.io import itk
-from napari_relabel.io.companions import data_beside, data_file
+from napari_relabel.io.companions import data_beside, data_file, read_head
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.raw import Raw
@@ -30,6 +30,7 @@ _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gz": lambda content: gzip.compress(content, 9, mtime=0),
 }
 _SPATIAL = ("domain", "space")
+_END = re.compile(rb"\r?\n\r?\n")
 _DATA_FIELD = re.compile(rb"^(data ?file:\s*).+?(\s*)$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -131,25 +132,24 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
 
 
 def _header(path: Path) -> _Header:
-    content = path.read_bytes()
-    if not content.startswith(b"NRRD000"):
+    head, ended = read_head(path, _END)
+    if not head.startswith(b"NRRD000"):
         raise InputError(f"{path} is not an NRRD file: copy it again or convert it")
-    end = re.search(rb"\r?\n\r?\n", content)
-    head = content[: end.end()] if end else content
     fields: dict[str, str] = {}
     for line in head.decode("utf-8", "replace").splitlines()[1:]:
         name, colon, value = line.partition(":")
         if colon and not value.startswith("=") and not line.startswith("#"):
             fields[name.strip().lower()] = value.strip()
     fields.setdefault("data file", fields.get("datafile", ""))
-    if end is None and not fields["data file"]:
+    if not ended and not fields["data file"]:
         raise InputError(f"{path} is damaged, its header has no end: copy it again")
     try:
         header = _Header(fields, head)
         expected = math.prod(header.sizes)
     except (KeyError, ValueError) as error:
         raise InputError(f"{path} has no usable sizes in its header: copy it again") from error
-    if header.encoding == "raw" and not fields["data file"] and expected > len(content) - len(head):
+    there = path.stat().st_size - len(head)
+    if header.encoding == "raw" and not fields["data file"] and expected > there:
         raise InputError(
             f"{path} is damaged or truncated (its header promises {expected} numbers): "
             "copy it again from its source"

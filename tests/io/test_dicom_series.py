@@ -80,7 +80,7 @@ def test_any_orientation_in_any_order(folder, turn, backwards, spacing, scale, n
 
 
 def test_a_nifti_mask_made_by_another_tool_lies_on_the_series(tmp_path):
-    where = save_series(tmp_path / "case", VOXELS, lps(Rotation.random(rng=1).as_matrix()))
+    where = save_series(tmp_path / "case", VOXELS, lps(Rotation.random(None, 1).as_matrix()))
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(where)))
     mask = sitk.Cast(reader.Execute() > 0, sitk.sitkUInt8)
@@ -119,7 +119,7 @@ def test_what_lies_beside_the_slices_is_left_alone(tmp_path):
 
 
 def test_enhanced_multi_frame_files(tmp_path):
-    affine = lps(Rotation.random(rng=2).as_matrix())
+    affine = lps(Rotation.random(None, 2).as_matrix())
     enhanced(VOXELS, affine, slope=2, inter=-5).save_as(
         tmp_path / "a.dcm", enforce_file_format=True
     )

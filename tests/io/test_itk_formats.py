@@ -385,3 +385,12 @@ def test_data_in_files_that_are_not_known(tmp_path):
     other.write_text(text)
     with pytest.raises(InputError, match=r"a\.nhdr has its data in several files"):
         read_image(other)
+
+
+@pytest.mark.parametrize("spare", range(-4, 3))
+def test_headers_that_end_where_a_block_does(tmp_path, monkeypatch, spare):
+    for name, head in (("a.mha", BIG_MHA), ("a.nrrd", BIG_NRRD + b"\n")):
+        path = big_endian(tmp_path / name, head)
+        monkeypatch.setattr("napari_relabel.io.companions._BLOCK", len(head) + spare)
+        labels = assert_round_trip(path, tmp_path / name[2:])
+        np.testing.assert_array_equal(labels.indices, MASK)
