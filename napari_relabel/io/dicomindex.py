@@ -12,7 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from napari_relabel.io.dicomfiles import is_dicom, is_segmentation, visible_files
+from napari_relabel.io.dicomfiles import (
+    is_dicom,
+    is_dicom_folder,
+    is_segmentation,
+    visible_files,
+)
 from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 
@@ -124,7 +129,8 @@ def find_series(near: Path, uid: str) -> list[Path] | None:
     name = near.name.split(".")[0]
     for parent in [near.parent, *list(near.parents)[1:_UP]]:
         below = itertools.islice(_folders(parent, _DOWN), _MOST)
-        candidates = sorted(below, key=lambda folder: not name.startswith(folder.name))
+        candidates = [folder for folder in below if _may_hold_series(folder)]
+        candidates.sort(key=lambda folder: not name.startswith(folder.name))
         for look in (_first_uid, series_in):
             for folder in candidates:
                 # What lies around and cannot be read is not the series that is looked for.
@@ -154,6 +160,13 @@ def segmentation_in(folder: Path) -> Path:
             f"{folder} holds {len(found)} segmentations and no image: name the file to use"
         )
     return found[0]
+
+
+def _may_hold_series(folder: Path) -> bool:
+    try:
+        return is_dicom_folder(folder)
+    except OSError:  # not ours to read
+        return False
 
 
 def _first_uid(folder: Path) -> list[str]:

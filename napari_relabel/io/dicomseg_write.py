@@ -92,13 +92,20 @@ def _rebuilt(like: Segmentation, stack: npt.NDArray[Any]) -> Any:
         instance_number=int(like.head.get("InstanceNumber") or 1),
         manufacturer=str(like.head.get("Manufacturer") or _PRODUCT),
         manufacturer_model_name=str(like.head.get("ManufacturerModelName") or _PRODUCT),
-        software_versions=str(like.head.get("SoftwareVersions") or __version__),
+        software_versions=_versions(like.head.get("SoftwareVersions")),
         device_serial_number=str(like.head.get("DeviceSerialNumber") or "0"),
         content_label=str(like.head.get("ContentLabel") or "SEGMENTATION"),
         content_description=like.head.get("ContentDescription"),
         content_creator_name=creator,
         omit_empty_frames=False,
     )
+
+
+def _versions(stated: Any) -> tuple[str, ...]:
+    """One or several, as DICOM stores them."""
+    if stated is None or isinstance(stated, str):
+        return (stated or __version__,)
+    return tuple(map(str, stated))
 
 
 def _identify(new: Any, old: Any) -> None:

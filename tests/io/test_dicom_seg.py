@@ -106,10 +106,14 @@ def test_round_trip(tmp_path_factory, turn, spacing, omit, kind, frames):
 
 def test_what_the_standard_requires_is_kept(tmp_path):
     path = make(tmp_path)
+    given = pydicom.dcmread(path)
+    given.SoftwareVersions = ["1.2", "kernel 7"]
+    given.save_as(path)
     labels = read_labels(path)
     edited, decided = edit(labels)
     export_labels(tmp_path / "out/case.dcm", labels, edited, decided, {})
     old, new = pydicom.dcmread(path), segread(tmp_path / "out/case.dcm")
+    assert list(new.SoftwareVersions) == ["1.2", "kernel 7"]
     source = read_all(tmp_path / "images/case")
     for name in ("PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID", "StudyDate"):
         assert new[name].value == source[0][name].value, name

@@ -14,10 +14,14 @@ from typer.testing import CliRunner
 from volume_cases import KINDS, load_itk, load_series
 
 from napari_relabel.cli.app import app
+from napari_relabel.io.companions import in_several_files
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.export import export_labels
 from napari_relabel.io.formats import SUPPORTED
 from napari_relabel.io.volume import check_pair, read_image, read_labels
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.records import NewCase
 
 #: Other suffixes of formats in the table, and those of images alone.
 ALIASES = (".seg.nrrd", ".ima", ".zarr", ".tiff", ".ome.tiff", ".jpg", ".jpeg")
@@ -167,6 +171,20 @@ def _nobody_is_named(folder, said):
             assert secret not in where
             for encoding in ("utf-8", "utf-16-le"):
                 assert secret.encode(encoding) not in content, (secret, where)
+
+
+def test_files_that_moved_are_found_again(kind, tmp_path):
+    if not (in_several_files(Path(f"a{kind.suffix}")) or kind.extra == "dicom"):
+        pytest.skip("one file")
+    image = kind.write_image(tmp_path / "data/images", "a", image_of(kind))
+    mask = kind.write_mask(tmp_path / "data/masks", "a", voxels(kind, GIVEN))
+    review = ReviewFolder.create(tmp_path / "review", [NewCase(id="a", labels=mask, image=image)])
+    (tmp_path / "data").rename(tmp_path / "moved")
+    with pytest.raises(ReviewError, match="is not there"):
+        review.load_labels("a")
+    assert review.relocate(tmp_path / "moved") == 2
+    np.testing.assert_array_equal(review.load_labels("a").indices, kind.ours(voxels(kind, GIVEN)))
+    assert review.load_image("a") is not None
 
 
 def test_the_page_has_every_format():
