@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.metrics import dice, hausdorff95, iou, surface_dice
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.formats import volumes_in
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.volume import LabelVolume, read_labels
 from napari_relabel.review.folder import ReviewFolder
@@ -36,7 +37,7 @@ def trusted_masks(folder: ReviewFolder, masks: Path) -> dict[str, LabelArray]:
     InputError
         If no case has one, or a grid differs.
     """
-    found = {bare_name(path): path for path in sorted(masks.iterdir())} if masks.is_dir() else {}
+    found = {bare_name(path): path for path in volumes_in(masks)[0]} if masks.is_dir() else {}
     trusted: dict[str, LabelArray] = {}
     for case in folder.cases:
         path = found.get(bare_name(case.labels))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_relabel.cli import audit, data, demo, model, people, reproduce, review
+from napari_relabel.cli import check as checking
 from napari_relabel.cli import train as training
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 for verb in (
     demo.demo,
+    checking.check,
     data.noise,
     training.train,
     model.estimate,

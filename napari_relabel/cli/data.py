@@ -34,6 +34,7 @@ def noise(
     from napari_relabel.core import noise as makers
     from napari_relabel.core.metrics import dice
     from napari_relabel.io.atomic import write_json
+    from napari_relabel.io.suffixes import bare_name, full_suffix
     from napari_relabel.io.volume import read_labels, write_labels
 
     made: dict[str, float] = {}
@@ -47,7 +48,8 @@ def noise(
             noisy = makers.polygon(labels.indices, vertices)
         else:
             noisy = makers.smooth(labels.indices, harmonics)
-        target = out / path.relative_to(root)
+        name = bare_name(path) + full_suffix(path)
+        target = (out / path.relative_to(root)).with_name(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_labels(target, labels, noisy)
         made[path.relative_to(root).as_posix()] = dice(noisy > 0, labels.indices > 0)
@@ -99,13 +101,13 @@ def evaluate(
 
 def _mask_files(masks: Path) -> list[Path]:
     from napari_relabel.io.errors import InputError
-    from napari_relabel.io.volume import SUPPORTED
+    from napari_relabel.io.formats import SUPPORTED, is_volume, volumes_below
 
-    if masks.is_file():
+    if masks.is_file() or is_volume(masks):
         return [masks]
     if not masks.is_dir():
         raise InputError(f"{masks} does not exist: name a mask file or a folder of masks")
-    files = sorted(p for p in masks.rglob("*") if p.name.lower().endswith(tuple(SUPPORTED)))
+    files = list(volumes_below(masks))
     if not files:
         raise InputError(f"{masks} holds no mask: known types are {', '.join(sorted(SUPPORTED))}")
     return files
@@ -116,8 +118,8 @@ def _pairs(masks: Path, reference: Path) -> dict[str, tuple[Path, Path]]:
     from napari_relabel.io.suffixes import bare_name
 
     files = _mask_files(masks)
-    if masks.is_file():
-        if not reference.is_file():
+    if files == [masks]:
+        if _mask_files(reference) != [reference]:
             raise InputError(f"{reference} is not a file, but {masks} is: compare like with like")
         return {masks.name: (masks, reference)}
     others = {bare_name(p): p for p in _mask_files(reference)}

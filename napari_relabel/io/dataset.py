@@ -74,7 +74,7 @@ class Dataset:
     layout: str
 
 
-def open_dataset(path: Path | str) -> Dataset:
+def open_dataset(path: Path | str, problems: list[str] | None = None) -> Dataset:
     """Open a data set.
 
     Parameters
@@ -84,7 +84,10 @@ def open_dataset(path: Path | str) -> Dataset:
         ``labelsTr/`` (Medical Segmentation Decathlon, nnU-Net with one channel); or a CSV or JSON
         manifest with the columns image and labels, and optionally id, split, clean, uncertainty
         and probability, whose paths are relative to it. Folders may hold ``dataset.json`` with
-        names of the label values, and ``split.csv`` with the columns id and split.
+        names of the label values, and ``split.csv`` with the columns id and split. An image or a
+        mask may be a folder: a DICOM series, or an OME-Zarr store.
+    problems : list of str, optional
+        Gets what is wrong with single files and rows instead of the first of it being raised.
 
     Returns
     -------
@@ -99,13 +102,13 @@ def open_dataset(path: Path | str) -> Dataset:
     path = Path(path)
     if path.is_file():
         if path.suffix.lower() in (".csv", ".tsv", ".json"):
-            return _open_manifest(path)
+            return _open_manifest(path, problems)
         raise InputError(f"{path} is not a data set: give {LAYOUTS}")
     if not path.is_dir():
         raise InputError(f"{path} does not exist: check the name and the folder")
     found = {child.name.lower(): child for child in path.iterdir() if child.is_dir()}
     if "imagestr" in found and "labelstr" in found:
-        return _open_folders(path, found["imagestr"], found["labelstr"], "decathlon")
+        return _open_folders(path, found["imagestr"], found["labelstr"], "decathlon", problems)
     masks = [found[name] for name in ("masks", "labels") if name in found]
     if "images" not in found or not masks:
         names = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
@@ -115,11 +118,13 @@ def open_dataset(path: Path | str) -> Dataset:
             f"{path} has masks/ and labels/: rename the one that is not to be used, or write a "
             "manifest"
         )
-    return _open_folders(path, found["images"], masks[0], "folders")
+    return _open_folders(path, found["images"], masks[0], "folders", problems)
 
 
-def _open_folders(root: Path, images: Path, masks: Path, layout: str) -> Dataset:
-    pairs, unpaired = pair_folders(images, masks)
+def _open_folders(
+    root: Path, images: Path, masks: Path, layout: str, problems: list[str] | None
+) -> Dataset:
+    pairs, unpaired = pair_folders(images, masks, problems)
     if not pairs:
         raise InputError(
             f"nothing in {images} and {masks} pairs: an image and its mask need the same name "
@@ -132,8 +137,8 @@ def _open_folders(root: Path, images: Path, masks: Path, layout: str) -> Dataset
     return Dataset(root, tuple(cases), names, (*unpaired, *unknown), layout)
 
 
-def _open_manifest(path: Path) -> Dataset:
-    rows, names = read_manifest(path)
+def _open_manifest(path: Path, problems: list[str] | None) -> Dataset:
+    rows, names = read_manifest(path, problems)
     cases = tuple(CasePaths(*row) for row in rows)
     return Dataset(path.parent, cases, _names_from(names, path), (), "manifest")
 

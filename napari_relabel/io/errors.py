@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
+#: What libraries that parse files raise for damaged ones, in one place or another.
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
 
 class InputError(ValueError):
     """A file or folder that cannot be used; the message names it and says what to do."""

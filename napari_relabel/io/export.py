@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.io.atomic import atomic_path, flush, same_file, to_json
+from napari_relabel.io.atomic import atomic_path, same_file, to_json
 from napari_relabel.io.errors import InputError, OutputError
+from napari_relabel.io.formats import check_suffix, read_raw
 from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.staging import overlaps, staged
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.tables import read_json
-from napari_relabel.io.volume import LabelVolume, check_suffix, read_labels, read_raw, write_to
+from napari_relabel.io.volume import LabelVolume, read_labels, write_to
 
 SCHEMA = "napari-relabel export"
 VERSION = 1
@@ -91,8 +93,7 @@ def export_labels(
     -----
     The mask is written beside the target, read back, and compared with the original file, read
     anew: shape, type, geometry, every voxel with `corrected`, every undecided voxel's stored number
-    with the original's. Both files are on the disk before either gets its name: only a rename can
-    fail after that.
+    with the original's, before either file gets its name.
     """
     target = Path(target)
     beside = sidecar_path(target)
@@ -108,7 +109,7 @@ def export_labels(
         )
     before = beside.read_bytes() if beside.exists() else None
     try:
-        with atomic_path(target) as temporary:
+        with staged(target) as temporary:
             # It gets its name before the mask does: should the process die in between, there is
             # never a mask of unknown origin, and the next export may replace both.
             with atomic_path(beside) as beside_temporary:
@@ -122,7 +123,6 @@ def export_labels(
                     decided=int(np.count_nonzero(decided)),
                     changed=int(np.count_nonzero(corrected != original.indices)),
                 )
-                flush(temporary)
                 content = {**sidecar, "export": _provenance(report, original)}
                 beside_temporary.write_text(to_json(content), encoding="utf-8")
     except OutputError:
@@ -135,11 +135,11 @@ def export_labels(
 
 
 def _check_target(target: Path, beside: Path, original: LabelVolume) -> None:
-    if same_file(target, original.path) or same_file(beside, original.path):
+    if overlaps(target, original.path) or same_file(beside, original.path):
         raise InputError(
             f"{target} is the original, which is never written to: choose another folder"
         )
-    check_suffix(target, original)
+    check_suffix(target, original.path)
     if beside.exists() and _exported_to(beside) != target.name:
         raise InputError(
             f"{beside} was not written by an export and would be replaced: choose another folder"

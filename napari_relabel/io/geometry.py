@@ -81,7 +81,7 @@ class Geometry:
         if turn.max() > limit:
             return (
                 "the axes point elsewhere (flipped or rotated): "
-                f"{_codes(self.affine, ndim)} against {_codes(other.affine, ndim)}"
+                f"{orientation(self.affine, ndim)} against {orientation(other.affine, ndim)}"
             )
         shift = float(np.linalg.norm(self.affine[:3, 3] - other.affine[:3, 3]))
         if shift > limit:
@@ -93,7 +93,8 @@ def _mm(edges: tuple[float, ...]) -> str:
     return " x ".join(f"{edge:.4g}" for edge in edges)
 
 
-def _codes(affine: Affine, ndim: int) -> str:
+def orientation(affine: Affine, ndim: int) -> str:
+    """Letters of the directions in which the axes grow: ``"LPS"`` for left, posterior, superior."""
     letters = []
     for column in affine[:3, :ndim].T:
         axis = int(np.abs(column).argmax())

@@ -30,7 +30,7 @@ class ManifestCase(NamedTuple):
     probability: Path | None
 
 
-def read_manifest(path: Path) -> tuple[list[ManifestCase], Any]:
+def read_manifest(path: Path, problems: list[str] | None = None) -> tuple[list[ManifestCase], Any]:
     """Read a manifest.
 
     Parameters
@@ -39,6 +39,9 @@ def read_manifest(path: Path) -> tuple[list[ManifestCase], Any]:
         CSV or TSV with a header, or JSON: a list of objects, or an object with the lists ``cases``
         and optionally ``class_names``. Columns: image, labels (or mask), and optionally id, split,
         clean, uncertainty, probability; others are ignored. Paths are relative to the manifest.
+    problems : list of str, optional
+        Gets what is wrong with single rows, so that all of it can be shown; such rows are left
+        out, but files that do not exist are left to whoever reads them.
 
     Returns
     -------
@@ -70,20 +73,26 @@ def read_manifest(path: Path) -> tuple[list[ManifestCase], Any]:
     missing: list[str] = []
     cases: dict[str, ManifestCase] = {}
     for where, row in rows:
+        problem = None
         if not row.get("image"):
-            raise InputError(f"{path}, {where}, names no image: fill it in or remove the row")
-        files = {name: _locate(path, where, row.get(name), missing) for name in _FILES}
-        image = files.pop("image")
-        assert image is not None
-        case_id = row.get("id") or bare_name(image)
-        _check_id(case_id, path, where)
+            problem = f"{path}, {where}, names no image: fill it in or remove the row"
+        case_id = row.get("id") or bare_name(path.parent / row.get("image", ""))
+        problem = problem or _unfit(case_id, path, where)
         if case_id in cases:
-            raise InputError(
+            problem = problem or (
                 f"{path}, {where}: the case {case_id!r} is already there: "
                 "give every row an id of its own"
             )
+        if problem and problems is None:
+            raise InputError(problem)
+        if problem and problems is not None:
+            problems.append(problem)
+            continue
+        files = {name: _locate(path, where, row.get(name), missing) for name in _FILES}
+        image = files.pop("image")
+        assert image is not None
         cases[case_id] = ManifestCase(case_id, image, split=row.get("split") or None, **files)
-    if missing:
+    if missing and problems is None:
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise InputError(
             f"{path} names files that do not exist: {'; '.join(missing[:_SHOWN])}{more}: paths are "
@@ -117,15 +126,17 @@ def _locate(path: Path, where: str, name: str | None, missing: list[str]) -> Pat
     if not name:
         return None
     file = path.parent / Path(name).expanduser()
-    if not file.is_file():
+    if not file.exists():
         missing.append(f"{where}: {name}")
     return file
 
 
-def _check_id(case_id: str, path: Path, where: str) -> None:
+def _unfit(case_id: str, path: Path, where: str) -> str | None:
+    """Why an id cannot be a file name."""
     unfit = set('/\\:*?"<>|') & set(case_id) or not case_id.isprintable()
     if unfit or case_id in (os.curdir, os.pardir) or len(case_id.encode()) > _LONGEST_ID:
-        raise InputError(
+        return (
             f"{path}, {where}: the id {case_id!r} cannot be a file name: use letters, digits, "
             "hyphens and underscores"
         )
+    return None

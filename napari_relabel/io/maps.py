@@ -16,10 +16,11 @@ from napari_relabel.core.arrays import FloatArray
 from napari_relabel.core.estimate import Estimate, max_uncertainty
 from napari_relabel.core.moments import Moments
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.formats import read_raw
 from napari_relabel.io.geometry import Geometry
-from napari_relabel.io.hashing import check_file, file_sha256
+from napari_relabel.io.hashing import check_volume, file_sha256
 from napari_relabel.io.suffixes import full_suffix
-from napari_relabel.io.volume import LabelVolume, read_raw
+from napari_relabel.io.volume import LabelVolume
 
 Holds = Literal["uncertainty", "probability", "samples"]
 
@@ -79,7 +80,7 @@ def read_map(path: Path | str) -> MapVolume:
         If the file is missing, damaged or of another type, is a colour picture or a JPEG, or holds
         NaN or infinite values.
     """
-    path = check_file(path)
+    path = check_volume(path)
     if full_suffix(path).lower() in _NUMPY:
         array, geometry = _read_numpy(path), Geometry()
     else:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, ImageDataError
 
+from napari_relabel.io.companions import data_beside, data_file, volume_files
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.raw import Raw
@@ -42,7 +43,7 @@ def read(path: Path) -> Raw:
     Parameters
     ----------
     path : Path
-        A ``.nii`` or ``.nii.gz`` file.
+        A ``.nii`` or ``.nii.gz`` file, or a ``.hdr`` header with its ``.img`` beside it.
 
     Returns
     -------
@@ -60,7 +61,8 @@ def read(path: Path) -> Raw:
     proxy = image.dataobj
     slope, inter = proxy.slope, proxy.inter
     needed = proxy.offset + math.prod(int(n) for n in proxy.shape) * proxy.dtype.itemsize
-    if needed > path.stat().st_size * (_GZIP_LIMIT if _gzipped(path) else 1):
+    stored = volume_files(path)[-1].stat().st_size
+    if needed > stored * (_GZIP_LIMIT if _gzipped(path) else 1):
         raise InputError(
             f"{path} is damaged or truncated (its header promises {needed} bytes): "
             "copy it again from its source"
@@ -100,7 +102,7 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     Parameters
     ----------
     path : Path
-        Target, ``.nii`` or ``.nii.gz``.
+        Target, ``.nii``, ``.nii.gz`` or ``.hdr``.
     like : Path
         The NIfTI file whose header and extensions are kept byte for byte.
     array : ndarray
@@ -117,9 +119,14 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
         array = np.ascontiguousarray(array).view(dtype)[..., 0]
     if array.shape != proxy.shape:
         raise ValueError(f"array has shape {array.shape}, {like} has {proxy.shape}")
-    with gzip.open(like) if _gzipped(like) else like.open("rb") as source:
+    voxels = volume_files(like)[-1]
+    with gzip.open(voxels) if _gzipped(like) else voxels.open("rb") as source:
         head = source.read(proxy.offset)
     content = b"".join([head, _c_order(array.T, dtype).data])
+    if voxels != like:
+        path.write_bytes(like.read_bytes())
+        data_beside(path, voxels).write_bytes(content)
+        return
     # No time stamp and no name: the same mask always gives the same bytes.
     path.write_bytes(gzip.compress(content, _GZIP_LEVEL, mtime=0) if _gzipped(path) else content)
 
@@ -144,13 +151,16 @@ def _gzipped(path: Path) -> bool:
 
 
 def _load(path: Path) -> Any:
+    pair = data_file(path)
+    if pair is not None and not pair.is_file():
+        raise InputError(f"{path} lacks its data file {pair.name}: put it beside the header")
     try:
         image = nib.load(path, mmap=False)
     except _ERRORS as error:
         raise InputError(
             f"{path} is not a readable NIfTI file ({error}): copy it again or convert it"
         ) from error
-    if not isinstance(image, nib.Nifti1Image):  # Nifti2Image is one of them
+    if not isinstance(image, nib.Nifti1Pair):  # all kinds of NIfTI are
         raise InputError(
             f"{path} holds {type(image).__name__} data, not NIfTI: convert it to .nii.gz"
         )

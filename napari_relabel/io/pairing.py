@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.suffixes import bare_name, full_suffix
-from napari_relabel.io.volume import SUPPORTED
+from napari_relabel.io.formats import volumes_in
+from napari_relabel.io.suffixes import bare_name
 
 #: What people append to the name of an image to name its mask.
 _MASK_ENDING = re.compile(
@@ -31,13 +31,18 @@ class Pair(NamedTuple):
     labels: Path
 
 
-def pair_folders(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
+def pair_folders(
+    images: Path, masks: Path, problems: list[str] | None = None
+) -> tuple[list[Pair], list[str]]:
     """Pair the files of two folders.
 
     Parameters
     ----------
     images, masks : Path
-        Folders. Subfolders, hidden files and tables are not looked at.
+        Folders. Hidden files, tables, and subfolders that are no volumes are not looked at.
+    problems : list of str, optional
+        Gets what would be an error, so that all of it can be shown; the pairs in question are left
+        out.
 
     Returns
     -------
@@ -53,14 +58,11 @@ def pair_folders(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
     InputError
         If two files claim the same place.
     """
-    image_files, unpaired = _files(images)
-    mask_files, ignored = _files(masks)
+    image_files, unpaired = _files(images, problems)
+    mask_files, ignored = _files(masks, problems)
     unpaired += ignored
-    by_name = _unique(mask_files, _plain)
-    by_core = _unique(
-        [file for file in mask_files if _core(file) != _plain(file)],
-        _core,
-    )
+    by_name = _unique(mask_files, _plain, problems)
+    by_core = _unique([file for file in mask_files if _core(file) != _plain(file)], _core, problems)
     taken: dict[Path, Path] = {}
     pairs = []
     for image in image_files:
@@ -73,13 +75,16 @@ def pair_folders(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
             continue
         if len(set(matches)) > 1 and matches[0] is not by_name.get(name):
             found = " and ".join(mask.name for mask in dict.fromkeys(matches))
-            raise InputError(f"{image} has several masks, {found}: keep one")
+            _complain(f"{image} has several masks, {found}: keep one", problems)
+            continue
         mask = matches[0]
         if mask in taken:
-            raise InputError(
+            _complain(
                 f"{mask} is claimed by {taken[mask].name} and {image.name}: keep one image per "
-                "mask (several channels as files of their own are not read, join them)"
+                "mask (several channels as files of their own are not read, join them)",
+                problems,
             )
+            continue
         taken[mask] = image
         paired_by_channel = _plain(mask) != name and _CHANNEL.search(name) is not None
         pairs.append(Pair(_CHANNEL.sub("", name) if paired_by_channel else name, image, mask))
@@ -87,20 +92,14 @@ def pair_folders(images: Path, masks: Path) -> tuple[list[Pair], list[str]]:
     return sorted(pairs), unpaired
 
 
-def _files(folder: Path) -> tuple[list[Path], list[str]]:
-    usable: list[Path] = []
-    ignored: list[str] = []
-    for file in sorted(folder.iterdir()):
-        if file.name.startswith(".") or file.name == "Thumbs.db":
-            continue
-        if file.is_dir():
-            ignored.append(f"{folder.name}/{file.name} (a folder)")
-        elif full_suffix(file).lower() in SUPPORTED:
-            usable.append(file)
-        elif file.suffix.lower() not in _BESIDE:
-            ignored.append(f"{folder.name}/{file.name} (a type that is not read)")
-    _unique(usable, _plain)
-    return usable, ignored
+def _files(folder: Path, problems: list[str] | None) -> tuple[list[Path], list[str]]:
+    usable, others = volumes_in(folder)
+    ignored = [
+        f"{folder.name}/{file.name} ({'a folder' if file.is_dir() else 'a type that is not read'})"
+        for file in others
+        if file.is_dir() or file.suffix.lower() not in _BESIDE
+    ]
+    return list(_unique(usable, _plain, problems).values()), ignored
 
 
 def _plain(file: Path) -> str:
@@ -112,14 +111,22 @@ def _core(file: Path) -> str:
     return _MASK_ENDING.sub("", _plain(file))
 
 
-def _unique(files: list[Path], name_of: Callable[[Path], str]) -> dict[str, Path]:
+def _unique(
+    files: list[Path], name_of: Callable[[Path], str], problems: list[str] | None
+) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in files:
         name = name_of(file)
-        if name in found:
-            raise InputError(
+        if found.setdefault(name, file) is not file:
+            _complain(
                 f"{found[name]} and {file.name} have the same name {name!r} without suffix: "
-                "keep one of them"
+                "keep one of them",
+                problems,
             )
-        found[name] = file
     return found
+
+
+def _complain(message: str, problems: list[str] | None) -> None:
+    if problems is None:
+        raise InputError(message)
+    problems.append(message)

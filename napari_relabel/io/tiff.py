@@ -14,6 +14,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.raw import Raw
 from napari_relabel.io.tiff_write import write
+from napari_relabel.io.units import UNIT_MM
 
 __all__ = ["read", "write"]
 
@@ -37,25 +38,6 @@ _LOSSLESS = frozenset(
 #: Compressions that cannot shrink anything further than about 1400 to 1.
 _BOUNDED = frozenset(["NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS"])
 _BOUND = 1400
-_UNIT_MM = {
-    "m": 1e3,
-    "meter": 1e3,
-    "cm": 10.0,
-    "centimeter": 10.0,
-    "mm": 1.0,
-    "millimeter": 1.0,
-    "um": 1e-3,
-    "\u00b5m": 1e-3,
-    "\u03bcm": 1e-3,
-    "\\u00b5m": 1e-3,
-    "micron": 1e-3,
-    "microns": 1e-3,
-    "micrometer": 1e-3,
-    "nm": 1e-6,
-    "nanometer": 1e-6,
-    "inch": 25.4,
-    "inches": 25.4,
-}
 _CENTIMETRE = 3
 
 
@@ -148,7 +130,7 @@ def _voxel_mm(tif: tifffile.TiffFile, axes: list[str]) -> tuple[float, ...] | No
         edges = _ome_edges(tif.ome_metadata or "")
     elif tif.is_imagej:
         meta = tif.imagej_metadata or {}
-        unit = _UNIT_MM.get(str(meta.get("unit", "")).lower())
+        unit = UNIT_MM.get(str(meta.get("unit", "")).lower())
         edges = {name: _edge(tif, f"{name}Resolution", unit) for name in "XY"}
         spacing = meta.get("spacing")
         edges["Z"] = float(spacing) * unit if spacing and unit else None
@@ -182,7 +164,7 @@ def _ome_edges(xml: str) -> dict[str, float | None]:
     edges: dict[str, float | None] = {}
     for name in "XYZ":
         size = pixels.get(f"PhysicalSize{name}")
-        unit = _UNIT_MM.get(pixels.get(f"PhysicalSize{name}Unit", "\u00b5m"))
+        unit = UNIT_MM.get(pixels.get(f"PhysicalSize{name}Unit", "\u00b5m"))
         try:
             edges[name] = float(size) * unit if size is not None and unit is not None else None
         except ValueError:

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.io import nifti, raster, tiff
-from napari_relabel.io.atomic import atomic_path, same_file
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.formats import SUPPORTED, check_suffix, format_of, read_raw
 from napari_relabel.io.geometry import Geometry
-from napari_relabel.io.hashing import check_file, file_sha256
+from napari_relabel.io.hashing import check_volume, file_sha256
 from napari_relabel.io.imagearray import image_array
 from napari_relabel.io.labelcodes import decode, encode
-from napari_relabel.io.raw import Format, Raw
-from napari_relabel.io.suffixes import full_suffix
+from napari_relabel.io.staging import overlaps, staged
 
 __all__ = [
     "SUPPORTED",
@@ -34,21 +32,6 @@ __all__ = [
 
 LabelArray = npt.NDArray[np.uint8]
 
-_FORMATS: dict[str, Format] = {
-    ".nii": nifti,
-    ".nii.gz": nifti,
-    ".png": raster,
-    ".jpg": raster,
-    ".jpeg": raster,
-    ".bmp": raster,
-    ".tif": tiff,
-    ".tiff": tiff,
-    ".ome.tif": tiff,
-    ".ome.tiff": tiff,
-}
-#: Suffixes that can be read, in lower case; of labels all but JPEG's.
-SUPPORTED: tuple[str, ...] = tuple(_FORMATS)
-
 
 @dataclass(frozen=True, eq=False)
 class ImageVolume:
@@ -63,9 +46,9 @@ class ImageVolume:
     geometry : Geometry
         Of the grid.
     path : Path
-        The file.
+        The file, or the folder.
     sha256 : str
-        Of the file's bytes.
+        Of the bytes of the file, or of all files of the volume.
     """
 
     data: npt.NDArray[Any]
@@ -100,9 +83,9 @@ class LabelVolume:
     geometry : Geometry
         Of the grid.
     path : Path
-        The file.
+        The file, or the folder.
     sha256 : str
-        Of the file's bytes.
+        Of the bytes of the file, or of all files of the volume.
     codes : ndarray, shape (K,), dtype of `stored`, optional
         How each class is stored, where a NIfTI header scales; None means as in `values`.
     extra_axes : tuple of int
@@ -170,20 +153,22 @@ def read_image(path: Path | str) -> ImageVolume:
     Parameters
     ----------
     path : Path or str
-        NIfTI, TIFF, PNG, JPEG or BMP; see `SUPPORTED`.
+        Of a type in `SUPPORTED`: a file, a header with its data beside it, or the folder of a DICOM
+        series or an OME-Zarr store.
 
     Returns
     -------
     ImageVolume
-        2D or 3D, with channels where the file has any: colours, a fourth NIfTI axis, channels of a
-        TIFF. Opacity is left out, palettes become RGB, scaled NIfTI numbers become float32.
+        2D or 3D, with channels where the file has any: colours, components, a fourth axis. Opacity
+        is left out, palettes become RGB, scaled numbers (NIfTI, DICOM) become float32.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another type, or holds NaN or infinite values.
+        If the file is missing, damaged, of another type or of one that needs a package which is not
+        installed, or holds NaN or infinite values.
     """
-    path = check_file(path)
+    path = check_volume(path)
     raw = read_raw(path)
     data, channel_axis = image_array(raw, path)
     return ImageVolume(data, channel_axis, raw.geometry, path, file_sha256(path))
@@ -195,7 +180,7 @@ def read_labels(path: Path | str, values: tuple[int, ...] | None = None) -> Labe
     Parameters
     ----------
     path : Path or str
-        NIfTI, TIFF, PNG or BMP with one class per voxel. Float files that hold whole numbers and
+        Of a type in `SUPPORTED` with one class per voxel. Float files that hold whole numbers and
         grey masks saved as RGB are understood; palette pictures give palette indices.
     values : tuple of int, optional
         All label values of the data set, ascending, background first. By default 0 and those found
@@ -213,7 +198,7 @@ def read_labels(path: Path | str, values: tuple[int, ...] | None = None) -> Labe
         fractions, NaN, colours, several masks that may overlap, JPEG, blurred edges, more than 256
         values, or values outside `values`.
     """
-    path = check_file(path)
+    path = check_volume(path)
     raw = read_raw(path)
     coded = decode(raw, path, values)
     return LabelVolume(
@@ -248,26 +233,17 @@ def write_labels(path: Path | str, like: LabelVolume, indices: LabelArray) -> No
         If the format differs, the target is the original, or the target cannot be written.
     """
     path = Path(path)
-    if same_file(path, like.path):
+    if overlaps(path, like.path):
         raise InputError(f"{path} is the original, which is never written to: choose another name")
-    check_suffix(path, like)
-    with atomic_path(path) as temporary:
+    check_suffix(path, like.path)
+    with staged(path) as temporary:
         write_to(temporary, like, indices)
-
-
-def check_suffix(path: Path, like: LabelVolume) -> None:
-    """Raise InputError unless the name of `path` asks for the format of ``like.path``."""
-    if _format(path) is not _format(like.path):
-        raise InputError(
-            f"{path} would be another format than {like.path.name}: keep its suffix "
-            f"{full_suffix(like.path)}"
-        )
 
 
 def write_to(temporary: Path, like: LabelVolume, indices: LabelArray) -> None:
     """`write_labels` straight to a temporary file that the caller holds."""
-    source = check_file(like.path)
-    _format(source).write(temporary, source, like.to_stored(indices))
+    source = check_volume(like.path)
+    format_of(source).write(temporary, source, like.to_stored(indices))
 
 
 def check_pair(image: ImageVolume, labels: LabelVolume) -> None:
@@ -283,20 +259,3 @@ def check_pair(image: ImageVolume, labels: LabelVolume) -> None:
             f"{labels.path} does not lie on its image {image.path}, {problem}: "
             "resample it or repair its header"
         )
-
-
-def _format(path: Path) -> Format:
-    try:
-        return _FORMATS[full_suffix(path).lower()]
-    except KeyError:
-        raise InputError(
-            f"{path} is of no type that can be read ({', '.join(SUPPORTED)}): convert it"
-        ) from None
-
-
-def read_raw(path: Path) -> Raw:
-    """The stored array of any supported file; InputError unless it is 2D or 3D and not empty."""
-    raw = _format(path).read(path)
-    if raw.array.size == 0 or len(raw.grid) not in (2, 3):
-        raise InputError(f"{path} has shape {raw.array.shape}: a 2D or 3D file is needed")
-    return raw

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from napari_relabel.io.companions import volume_files
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.review.adding import relative_to
 from napari_relabel.review.errors import ReviewError
@@ -76,7 +77,7 @@ class Finder:
     def find(self, name: str, sha256: str) -> Path:
         """The file of a name with a SHA-256; ReviewError where there is none."""
         for path in self._named[name]:
-            if path.is_file() and file_sha256(path) == sha256:
+            if volume_files(path) and file_sha256(path) == sha256:
                 return path
         same = "a file of that name has other content" if self._named[name] else "no such file"
         raise ReviewError(f"{name} was not found below {self.root} ({same}): name another folder")

@@ -47,13 +47,13 @@ def test_image_ending(tmp_path):
 
 
 def test_what_does_not_pair_is_listed(tmp_path):
-    touch(tmp_path, "images/a.png", "images/b.png", "images/d.mha", "images/sub/e.png")
+    touch(tmp_path, "images/a.png", "images/b.png", "images/d.dwi", "images/sub/e.png")
     touch(tmp_path, "images/.hidden.png", "images/notes.txt", "masks/a.png", "masks/c.png")
     dataset = open_dataset(tmp_path)
     assert [case.id for case in dataset.cases] == ["a"]
     assert sorted(dataset.unpaired) == [
         "images/b.png (no mask)",
-        "images/d.mha (a type that is not read)",
+        "images/d.dwi (a type that is not read)",
         "images/sub (a folder)",
         "masks/c.png (no image)",
     ]
@@ -108,6 +108,45 @@ def test_decathlon_and_nnunet(tmp_path):
     assert dataset.class_names == {0: "background", 1: "liver"}
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "nothing", "2": "Leber"}}))
     assert open_dataset(tmp_path).class_names == {0: "nothing", 2: "Leber"}
+
+
+def dicom(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(bytes(128) + b"DICM")
+
+
+def test_cases_that_are_folders(tmp_path):
+    dicom(tmp_path, "imagesTr/1.2.840.17/IM1", "imagesTr/1.2.840.18/IM1", "imagesTr/c_0000/IM1")
+    dicom(tmp_path, "labelsTr/1.2.840.17.dcm", "labelsTr/1.2.840.18/seg.dcm", "labelsTr/c.dcm")
+    touch(tmp_path, "imagesTr/d.ome.zarr/zarr.json", "labelsTr/d.zarr/zarr.json")
+    touch(tmp_path, "imagesTr/notes/a.txt")
+    dataset = open_dataset(tmp_path)
+    assert pairs(dataset) == [
+        ("1.2.840.17", "1.2.840.17", "1.2.840.17.dcm"),
+        ("1.2.840.18", "1.2.840.18", "1.2.840.18"),
+        ("c", "c_0000", "c.dcm"),
+        ("d", "d.ome.zarr", "d.zarr"),
+    ]
+    assert dataset.unpaired == ("imagesTr/notes (a folder)",)
+
+
+def test_headers_with_their_data_beside_them(tmp_path):
+    touch(tmp_path, "images/a.hdr", "images/a.img", "images/b.raw", "masks/a.hdr", "masks/a.img")
+    (tmp_path / "images/b.mhd").write_text("ElementDataFile = b.raw")
+    (tmp_path / "masks/b.nhdr").write_text("NRRD0004\ndata file: ./b.raw.gz\n")
+    touch(tmp_path, "masks/b.raw.gz", "masks/stray.raw")
+    dataset = open_dataset(tmp_path)
+    assert pairs(dataset) == [("a", "a.hdr", "a.hdr"), ("b", "b.mhd", "b.nhdr")]
+    assert dataset.unpaired == ("masks/stray.raw (a type that is not read)",)
+
+
+def test_folders_and_groups_in_a_manifest(tmp_path):
+    dicom(tmp_path, "1.2.3/IM1", "1.2.4/IM1", "seg.dcm")
+    touch(tmp_path, "x.ome.zarr/labels/cells/zarr.json")
+    lines = ["image,labels", "1.2.3,seg.dcm", "1.2.4,x.ome.zarr/labels/cells", "x.ome.zarr,seg.dcm"]
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    assert [c.id for c in open_dataset(tmp_path / "m.csv").cases] == ["1.2.3", "1.2.4", "x"]
 
 
 def test_names_that_end_like_a_channel(tmp_path):

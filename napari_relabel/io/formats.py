@@ -1,0 +1,95 @@
+"""Which module reads and writes which files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_relabel.io import dicom, metaimage, nifti, nrrd, numpyfile, omezarr, raster, tiff
+from napari_relabel.io.companions import data_file, in_several_files
+from napari_relabel.io.errors import InputError
+from napari_relabel.io.raw import Format, Raw
+from napari_relabel.io.suffixes import full_suffix
+
+_FORMATS: dict[str, Format] = {
+    ".nii": nifti,
+    ".nii.gz": nifti,
+    ".hdr": nifti,
+    ".nrrd": nrrd,
+    ".nhdr": nrrd,
+    ".seg.nrrd": nrrd,
+    ".mha": metaimage,
+    ".mhd": metaimage,
+    ".dcm": dicom,
+    ".ima": dicom,
+    ".zarr": omezarr,
+    ".ome.zarr": omezarr,
+    ".npy": numpyfile,
+    ".npz": numpyfile,
+    ".png": raster,
+    ".jpg": raster,
+    ".jpeg": raster,
+    ".bmp": raster,
+    ".tif": tiff,
+    ".tiff": tiff,
+    ".ome.tif": tiff,
+    ".ome.tiff": tiff,
+}
+#: Suffixes that can be read, in lower case; of labels all but JPEG's.
+SUPPORTED: tuple[str, ...] = tuple(_FORMATS)
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file or folder, by its name; InputError where it is of none."""
+    found = _known(path)
+    if found is None:
+        raise InputError(
+            f"{path} is of no type that can be read ({', '.join(SUPPORTED)}): convert it"
+        )
+    return found
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file or folder is of a type that is read."""
+    return _known(path) is not None
+
+
+def volumes_below(folder: Path) -> Iterator[Path]:
+    """Volumes in a folder and its subfolders, sorted; hidden files are left out."""
+    for path in volumes_in(folder)[0]:
+        yield path
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith(".") and not is_volume(path):
+            yield from volumes_below(path)
+
+
+def volumes_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Volumes directly in a folder, and what else is there; both sorted, hidden files left out.
+
+    The data files of headers, such as the ``.raw`` of an ``.mhd``, are in neither.
+    """
+    entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    volumes = [path for path in entries if is_volume(path)]
+    taken = {*volumes, *(data_file(path) for path in volumes if path.is_file())}
+    return volumes, [path for path in entries if path not in taken]
+
+
+def read_raw(path: Path) -> Raw:
+    """The stored array of any supported file; InputError unless it is 2D or 3D and not empty."""
+    raw = format_of(path).read(path)
+    if raw.array.size == 0 or len(raw.grid) not in (2, 3):
+        raise InputError(f"{path} has shape {raw.array.shape}: a 2D or 3D file is needed")
+    return raw
+
+
+def check_suffix(path: Path, like: Path) -> None:
+    """Raise InputError unless the name of `path` asks for the format of the file `like`."""
+    same = format_of(path) is format_of(like)
+    if not same or in_several_files(path) != in_several_files(like):
+        raise InputError(
+            f"{path} would be another format than {like.name}: keep its suffix {full_suffix(like)}"
+        )
+
+
+def _known(path: Path) -> Format | None:
+    return _FORMATS.get(full_suffix(path).lower())
