@@ -93,8 +93,11 @@ def agreement(tables: npt.ArrayLike, *, seed: int = 0) -> Agreement:
     judged = counts[counts.any(axis=(1, 2))]
     low = high = None
     if len(judged) >= FEWEST:
-        picked = np.random.default_rng(seed).integers(len(judged), size=(_DRAWS, len(judged)))
-        drawn = _kappa(judged[picked].sum(axis=1))
+        rng = np.random.default_rng(seed)
+        share = np.full(len(judged), 1 / len(judged))
+        # One resample at a time, as there may be very many cases.
+        resamples = (rng.multinomial(len(judged), share) for _ in range(_DRAWS))
+        drawn = _kappa(np.stack([np.tensordot(times, judged, axes=1) for times in resamples]))
         drawn = drawn[~np.isnan(drawn)]
         if len(drawn) > _DRAWS // 2:
             low, high = (float(q) for q in np.quantile(drawn, (0.025, 0.975)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.io.atomic import atomic_path, same_file, to_json
+from napari_relabel.io.atomic import atomic_path, flush, same_file, to_json
 from napari_relabel.io.errors import InputError, OutputError
 from napari_relabel.io.formats import check_suffix, read_raw
 from napari_relabel.io.hashing import file_sha256
@@ -123,6 +123,9 @@ def export_labels(
                     decided=int(np.count_nonzero(decided)),
                     changed=int(np.count_nonzero(corrected != original.indices)),
                 )
+                if temporary.is_file():
+                    # A full disk shows here, before anything has got its name.
+                    flush(temporary)
                 content = {**sidecar, "export": _provenance(report, original)}
                 beside_temporary.write_text(to_json(content), encoding="utf-8")
     except OutputError:
