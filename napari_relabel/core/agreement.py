@@ -49,7 +49,8 @@ class Agreement:
         text = f"{self.observed:.1%} of {self.n:,} the same"
         if self.kappa is None:
             return f"{text}, kappa not defined (both always said one thing)"
-        text = f"{text}, kappa {self.kappa:.2f}"
+        # No negative zero.
+        text = f"{text}, kappa {round(self.kappa, 2) + 0.0:.2f}"
         return text if self.low is None else f"{text} (95 %: {self.low:.2f} to {self.high:.2f})"
 
 
