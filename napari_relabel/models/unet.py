@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
+import torch
 from monai.networks.nets.basic_unet import BasicUNet
 from torch import Tensor, nn
 from torch.nn import functional
@@ -89,11 +90,11 @@ class RelabelUNet(BasicUNet):
 
     Notes
     -----
-    ``forward`` is MONAI's. ``decode(encode(x))`` gives the same logits with everything before the
-    first dropout done once for any number of samples: the encoder is deterministic, and a
-    convolution over the concatenation [skip; up] is the sum of one over the skip, which is
-    kept, and one over the upsampled features, which is sampled. Grids of any size from 16 voxels
-    per axis work; odd sizes are padded by one voxel on the way up.
+    ``forward`` is MONAI's, but for `fused` copies in 2D. ``decode(encode(x))`` gives the same
+    logits with everything before the first dropout done once for any number of samples: the encoder
+    is deterministic, and a convolution over the concatenation [skip; up] is the sum of one over the
+    skip, which is kept, and one over the upsampled features, which is sampled. Grids of any size
+    from 16 voxels per axis work; odd sizes are padded by one voxel on the way up.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -107,10 +108,17 @@ class RelabelUNet(BasicUNet):
             dropout=config.dropout,
         )
         self.config = config
+        self._split = False
         for block in (self.conv_0, self.down_1, self.down_2, self.down_3):
             for module in block.modules():
                 if isinstance(module, nn.Dropout):
                     module.p = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images, shape (B, K, *grid)."""
+        if self._split:
+            return self.decode(self.encode(x))
+        return cast("Tensor", super().forward(x))
 
     def encode(self, x: Tensor) -> Prefix:
         """Compute everything before the first dropout.
@@ -155,7 +163,12 @@ class RelabelUNet(BasicUNet):
         return cast("Tensor", self.final_conv(x))
 
     def fused(self) -> RelabelUNet:
-        """Copy for inference with every batch norm folded into the convolution before it."""
+        """Copy for inference with every batch norm folded into the convolution before it.
+
+        In 2D it never joins a skip and what comes up to one array: with the layout that the
+        convolutions of a CPU are fastest on, a pass takes about half as long. In 3D it would take
+        longer.
+        """
         network = copy.deepcopy(self).eval().requires_grad_(False)
         for block in map(_block, network.modules()):
             if hasattr(block, "adn") and isinstance(block.adn.N, nn.modules.batchnorm._BatchNorm):
@@ -170,6 +183,11 @@ class RelabelUNet(BasicUNet):
                     norm.bias,
                 )
                 block.adn.N = nn.Identity()
+        if self.config.spatial_dims == 2:
+            # Typed stubs of Module.to know no memory format.
+            layout: Any = network
+            layout.to(memory_format=torch.channels_last)
+            network._split = True
         return network
 
     def _levels(self) -> Iterator[Any]:

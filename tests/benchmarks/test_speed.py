@@ -1,0 +1,32 @@
+"""The page of the speed comparisons says what was measured, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import speed
+from speed_timing import Paired, in_turn
+
+
+def test_ratios_are_those_of_the_rounds():
+    paired = Paired(1, "case", "peer", (1.0, 2.0, 4.0), (3.0, 3.0, 4.0), 2.0, "same")
+    assert paired.ratios == pytest.approx((1.0, 1.5, 3.0))
+    assert paired.to_json()["ratio"] == pytest.approx(1.5)
+
+
+def test_both_are_run_as_often_and_in_turn():
+    seen = []
+    ours, peer = in_turn(lambda: seen.append("o"), lambda: seen.append("p"), rounds=4)
+    assert len(ours) == len(peer) == 4
+    # A first of each that does not count, then neither is always the first.
+    assert "".join(seen) == "op" + "po" + "op" + "po" + "op"
+
+
+@pytest.mark.skipif(not speed.RESULTS.exists(), reason="nothing measured yet")
+def test_the_page_is_that_of_the_results():
+    value = json.loads(speed.RESULTS.read_text())
+    assert speed.PAGE.read_text() == speed.page(value)
+    for row in value["rows"]:
+        met = "met" if row["ratio"] >= row["target"] else "**missed**"
+        assert f"| {row['target']:g} | {met} |" in speed.page(value)
