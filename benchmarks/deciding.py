@@ -59,7 +59,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name, shape, cases, side in (
         ("pictures of 256x256", (256, 256, 1), 10, 6),
-        ("volumes of 256x256x64", (256, 256, 64), 2, 6),
+        ("volumes of 256x256x64", (256, 256, 64), 3, 6),
     ):
         with tempfile.TemporaryDirectory(dir=options.out) as place:
             folder = generated(Path(place), shape, cases, side)
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def generated(place: Path, shape: tuple[int, int, int], cases: int, side: int) -> ReviewFolder:
-    """Cases with a grid of bright blocks of which half are labelled."""
+    """Cases with a grid of bright blocks, of which one in nine is labelled."""
     rng = np.random.default_rng(0)
     new, estimates = [], []
     step = 40
@@ -94,7 +94,6 @@ def generated(place: Path, shape: tuple[int, int, int], cases: int, side: int) -
                         slice(depth, depth + 8),
                     )
                     p[at] = rng.uniform(0.75, 0.98)
-                    # One of nine is labelled already.
                     labels[at] = (row + column + depth // 16) % 9 == 0
         image = (200 * p + rng.normal(0, 10, shape)).astype(np.int16)
         for name, data in (("image", image), ("labels", labels)):
