@@ -100,6 +100,8 @@ def page(value: dict[str, Any]) -> str:
     ]
     for one in value["rows"]:
         met = "met" if one["ratio"] >= one["target"] else "**missed**"
+        if one["checked"].startswith(speed_review.OTHER):
+            met = "not comparable"
         lines.append(
             f"| {one['row']} | {one['case']} | {one['peer']} | {one['ratio']:.2f} "
             f"({one['lowest']:.2f}-{one['highest']:.2f}) | {one['target']:g} | {met} | "

@@ -146,7 +146,7 @@ def volume() -> Iterator[Paired]:
         times = in_turn(ours, peer, rounds=3)
         found, theirs = ours(), peer()
         off = np.abs(found.probabilities - theirs["mean"]).mean()
-        checked = f"mean |difference| of p_mean {off:.1e} (other masks)"
+        checked = f"mean difference of p_mean {off:.1e} (other masks)"
         yield Paired(
             5,
             f"MC dropout, N = {n}, {side}^3, windows {window}^3, overlap 0.5, 8 channels, {name}",
@@ -226,7 +226,7 @@ def _difference(found: Estimate, expected: Maps | None) -> str:
     worst = max(float(np.abs(a - b).max()) for a, b in pairs)
     if worst > 1e-5:
         raise RuntimeError(f"the results differ by {worst}: nothing was timed")
-    return f"max |difference| {worst:.0e}"
+    return f"largest difference {worst:.0e}"
 
 
 def _bf16(found: Estimate) -> str:
