@@ -87,6 +87,14 @@ def test_cells_and_targets_of_a_partial_table(tmp_path: Path) -> None:
         assert said in text
 
 
+@pytest.mark.parametrize(("gain", "better"), [(0.0, False), (0.01, True), (-0.01, False)])
+def test_as_good_as_none_is_not_better(tmp_path: Path, gain: float, better: bool) -> None:
+    write_result(tmp_path, "liver", "smooth", "none", 0, 0.80)
+    write_result(tmp_path, "liver", "smooth", "ours-mcdo", 0, 0.80 + gain)
+    found = {target.text: target for target in check_targets(read_results(tmp_path))}
+    assert found["liver, smooth: better than none"].reached is better
+
+
 def test_what_a_pass_of_relabelling_takes_is_said(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_result(tmp_path, "skin", "3 vertices", "ours-mcdo", seed, 0.8)
