@@ -105,6 +105,13 @@ def agreement(tables: npt.ArrayLike, *, seed: int = 0) -> Agreement:
     return Agreement(n, observed, kappa, low, high)
 
 
+def kappa(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float | None:
+    """Cohen's kappa of two raters who said yes or no to the same things; see `Agreement`."""
+    table = np.zeros((2, 2), np.int64)
+    np.add.at(table, (first.astype(np.intp), second.astype(np.intp)), 1)
+    return agreement([table]).kappa
+
+
 def _kappa(tables: Counts) -> npt.NDArray[np.float64]:
     """Of each table, shape (n, K, K); NaN where it is not defined."""
     p = tables / tables.sum(axis=(1, 2), keepdims=True)

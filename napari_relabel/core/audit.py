@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,14 +165,3 @@ def error_in_voxels(sizes: Ints, judged: Bools, wrong: Bools, counts: tuple[int,
         return ErrorRate(None, low, high)
     ratio = seen / int(sizes[judged].sum())
     return ErrorRate(min(max(ratio, low), high), low, high)
-
-
-def kappa(first: Bools, second: Bools) -> float | None:
-    """Cohen's kappa of two reviewers (1960), in [-1, 1]; None where chance alone agrees."""
-    if not len(first):
-        return None
-    a, b = float(first.mean()), float(second.mean())
-    chance = a * b + (1 - a) * (1 - b)
-    if math.isclose(chance, 1):
-        return None
-    return (float((first == second).mean()) - chance) / (1 - chance)

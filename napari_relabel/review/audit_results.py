@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_relabel.core.audit import ErrorRate, error_in_voxels, error_rate, kappa, wrong_in_all
+from napari_relabel.core.agreement import kappa
+from napari_relabel.core.audit import ErrorRate, error_in_voxels, error_rate, wrong_in_all
 from napari_relabel.core.sampling import most_wrong
 from napari_relabel.review.audit import Audit, find_audit, read_audits
 from napari_relabel.review.bulk import Unit

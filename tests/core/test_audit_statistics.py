@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare, hypergeom
 
+from napari_relabel.core.agreement import kappa
 from napari_relabel.core.audit import (
     LEVEL,
     error_in_voxels,
     error_rate,
-    kappa,
     level_of,
     wrong_in_all,
 )
