@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_relabel.models.dropout import MaskSource, replace_dropout, training_mode_of
 from napari_relabel.models.network import Network
+from napari_relabel.models.unet import fold_norm
 
 #: Difference of logits, as a share of the largest, up to which a copy is as good as the original.
 _ROUNDING = 1e-4
@@ -100,22 +100,8 @@ def _fold_norms(network: nn.Module, x: Tensor) -> None:
             handle.remove()
     folded = {n for n, conv in before.items() if calls[n] == calls[conv] == 1}
     for norm in folded:
-        _fold(before[norm], norm)
+        fold_norm(before[norm], norm)
     for module in list(network.modules()):
         for name, child in module.named_children():
             if child in folded:
                 setattr(module, name, nn.Identity())
-
-
-def _fold(conv: nn.Module, norm: nn.Module) -> None:
-    assert isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(norm, _BatchNorm)
-    assert norm.running_mean is not None and norm.running_var is not None
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight,
-        conv.bias,
-        norm.running_mean,
-        norm.running_var,
-        norm.eps,
-        norm.weight,
-        norm.bias,
-    )

@@ -172,16 +172,7 @@ class RelabelUNet(BasicUNet):
         network = copy.deepcopy(self).eval().requires_grad_(False)
         for block in map(_block, network.modules()):
             if hasattr(block, "adn") and isinstance(block.adn.N, nn.modules.batchnorm._BatchNorm):
-                conv, norm = block.conv, _block(block.adn.N)
-                conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight,
-                    conv.bias,
-                    norm.running_mean,
-                    norm.running_var,
-                    norm.eps,
-                    norm.weight,
-                    norm.bias,
-                )
+                fold_norm(block.conv, block.adn.N)
                 block.adn.N = nn.Identity()
         if self.config.spatial_dims == 2:
             # Typed stubs of Module.to know no memory format.
@@ -192,6 +183,20 @@ class RelabelUNet(BasicUNet):
 
     def _levels(self) -> Iterator[Any]:
         yield from map(_block, (self.upcat_4, self.upcat_3, self.upcat_2, self.upcat_1))
+
+
+def fold_norm(conv: nn.Module, norm: nn.Module) -> None:
+    """Fold a batch norm in evaluation mode into the convolution whose output it gets."""
+    folded, statistics = _block(conv), _block(norm)
+    folded.weight, folded.bias = fuse_conv_bn_weights(
+        folded.weight,
+        folded.bias,
+        statistics.running_mean,
+        statistics.running_var,
+        statistics.eps,
+        statistics.weight,
+        statistics.bias,
+    )
 
 
 def _block(module: nn.Module) -> Any:
