@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from napari_relabel.cli.common import Json, emit, fail, follow, plain_errors
-from napari_relabel.cli.review import ReviewArgument
+from napari_relabel.cli.common import Json, ReviewArgument, emit, fail, follow, plain_errors
 from napari_relabel.review.folder import ReviewFolder
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -25,6 +26,7 @@ _EXTRAS = {
     "filelock": "model,reproduce",
 }
 
+ReviewArgument = Annotated[Path, typer.Argument(help="A REVIEW folder.", metavar="REVIEW")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_relabel.cli.common import Json, emit, follow, plain_errors
-
-ReviewArgument = Annotated[Path, typer.Argument(help="A REVIEW folder.", metavar="REVIEW")]
+from napari_relabel.cli.common import Json, ReviewArgument, emit, follow, plain_errors
 
 
 @plain_errors

@@ -12,6 +12,7 @@ import typer
 from napari_relabel.cli.common import (
     Json,
     KindChoice,
+    ReviewArgument,
     RuleChoice,
     emit,
     fail,
@@ -19,7 +20,6 @@ from napari_relabel.cli.common import (
     plain_errors,
 )
 
-ReviewArgument = Annotated[Path, typer.Argument(help="A REVIEW folder.", metavar="REVIEW")]
 Reviewer = Annotated[str | None, typer.Option(help="Whose decisions (default: yours).")]
 
 
