@@ -19,8 +19,7 @@ from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import Progress
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io.volume import LabelVolume
-from napari_relabel.review.agreement import Verdict, all_chains, verdicts
-from napari_relabel.review.chain import Chain
+from napari_relabel.review.agreement import Verdict, all_chains, approved_twice, verdicts
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.session import ReviewSession
@@ -92,8 +91,8 @@ def iter_adjudicate(
         If a journal is damaged.
     """
     chains = all_chains(folder, names)
-    found = {case.id: _verdicts(folder, chains, case.id) for case in folder.cases}
-    twice = [case for case in folder.cases if len(found[case.id]) > 1]
+    approved = approved_twice(chains)
+    twice = [case for case in folder.cases if case.id in approved]
     if not twice:
         raise ReviewError(
             f"{folder.path} has no case that two people have approved: nothing to adjudicate"
@@ -107,16 +106,18 @@ def iter_adjudicate(
         options=RuleOptions("conditional", thresholds=any_vote),
     )
     for case in twice:
-        of = f"adjudicates {', '.join(v.reviewer for v in found[case.id])}"
+        of = f"adjudicates {', '.join(approved[case.id])}"
         new.add([folder.as_new(case.id)], f"{case.note}; {of}" if case.note else of)
     disputed: dict[str, int] = {}
     session = ReviewSession(new, reviewer=reviewer, automatic=True)
     try:
         for i, case in enumerate(twice):
             yield Progress(i, len(twice), case.id)
-            new.set_estimate(case.id, _votes(folder.load_labels(case.id), found[case.id]))
+            labels = folder.load_labels(case.id)
+            found = verdicts(labels, chains, case.id)
+            new.set_estimate(case.id, _votes(labels, found))
             session.open_case(case.id)
-            if voxels := _take_over(session, found[case.id]):
+            if voxels := _take_over(session, found):
                 disputed[case.id] = voxels
     finally:
         session.close()
@@ -124,14 +125,8 @@ def iter_adjudicate(
         folder=new,
         disputed=disputed,
         agreed=tuple(case.id for case in twice if case.id not in disputed),
-        left_out=tuple(case.id for case in folder.cases if len(found[case.id]) < 2),
+        left_out=tuple(case.id for case in folder.cases if case.id not in approved),
     )
-
-
-def _verdicts(folder: ReviewFolder, chains: dict[str, Chain], case_id: str) -> list[Verdict]:
-    if sum(bool(chain.of_case(case_id)) for chain in chains.values()) < 2:
-        return []
-    return verdicts(folder.load_labels(case_id), chains, case_id)
 
 
 def _votes(labels: LabelVolume, found: Sequence[Verdict]) -> Estimate:

@@ -21,6 +21,7 @@ from napari_relabel.review.changes import UNDECIDED
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
+from napari_relabel.review.queue import statuses
 
 Table = npt.NDArray[np.int64]
 
@@ -131,10 +132,11 @@ def iter_agreement(folder: ReviewFolder) -> Generator[Progress, None, tuple[Pair
         If given labels have changed, or a journal is damaged.
     """
     chains = all_chains(folder)
+    twice = approved_twice(chains)
     found: dict[tuple[str, str], list[CaseAgreement]] = {}
     for i, case in enumerate(folder.cases):
         yield Progress(i, len(folder.cases), case.id)
-        if sum(bool(chain.of_case(case.id)) for chain in chains.values()) < 2:
+        if case.id not in twice:
             continue
         labels = folder.load_labels(case.id)
         for one, other in combinations(verdicts(labels, chains, case.id), 2):
@@ -163,6 +165,16 @@ def all_chains(folder: ReviewFolder, names: Sequence[str] | None = None) -> dict
             f"{', '.join(known) or 'nobody'}"
         )
     return {name: read_chain(folder.journals, name) for name in (known if names is None else names)}
+
+
+def approved_twice(chains: dict[str, Chain]) -> dict[str, list[str]]:
+    """Who stands by each case that at least two of the reviewers approved; reads no volume."""
+    found: dict[str, list[str]] = {}
+    for name, chain in chains.items():
+        for case_id, case in statuses(chain.actions).items():
+            if case.status == "approved":
+                found.setdefault(case_id, []).append(name)
+    return {case_id: names for case_id, names in found.items() if len(names) > 1}
 
 
 def verdicts(labels: LabelVolume, chains: dict[str, Chain], case_id: str) -> list[Verdict]:
