@@ -269,9 +269,9 @@ class OpenCase:
         self._snapshot = None
         return True
 
-    def ensure_regions(self) -> None:
-        """Label the regions now where there is no table for this delta."""
-        inputs = None if self._usable else self.region_inputs()
+    def ensure_regions(self, *, exact: bool = False) -> None:
+        """Label the regions now where there is no table for this delta, or no exact one."""
+        inputs = None if self._usable and not exact else self.region_inputs()
         if inputs is not None:
             self.adopt_regions(compute_regions(inputs))
 

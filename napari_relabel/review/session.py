@@ -119,7 +119,7 @@ class ReviewSession(ReviewReversal):
         """
         if self._case.candidates is None:
             return None
-        self._case.ensure_regions()
+        self._case.ensure_regions(exact=True)
         snapshot, of = self.snapshot, self._case.judged_by
         rows = self._experience.surest(snapshot, of, precision)
         expected = self._experience.expected(snapshot, of, rows)
@@ -274,6 +274,8 @@ class ReviewSession(ReviewReversal):
         if cropped is None:
             return 0
         inside, at = cropped
+        # What is large enough must not depend on how far a worker has come.
+        self._case.ensure_regions(exact=self._case.min_size > 1)
         inside = inside & self._case.proposed_in(at)
         change = self._case.state.change(kind, at, inside, self._case.target(at))
         return self._do(change, note=bulk_note() if bulk else None)

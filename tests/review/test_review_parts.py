@@ -12,11 +12,12 @@ from hypothesis.extra import numpy as hnp
 from review_cases import labels_and_estimate, make_folder
 
 from napari_relabel.core.rules import RuleOptions
+from napari_relabel.review import opencase
 from napari_relabel.review.changes import Change, crop, pack_bits, pack_labels, whole
 from napari_relabel.review.errors import JournalError, ReviewError
 from napari_relabel.review.session import ReviewSession
 from napari_relabel.review.tally import Tally
-from napari_relabel.review.worklist import RegionState
+from napari_relabel.review.worklist import RegionState, compute_regions
 
 scores = hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(0, 1, width=32))
 
@@ -218,3 +219,25 @@ def test_a_journal_that_cannot_be_flushed_is_said(tmp_path):
     with pytest.raises(JournalError, match="could not be flushed"):
         session.next_case()
     assert session.case_id == "case0"
+
+
+def test_what_is_large_enough_does_not_wait_for_a_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(opencase, "DEFER_ABOVE", 0)
+    outcomes = []
+    for defer in (False, True):
+        folder = make_folder(tmp_path / str(defer))
+        session = ReviewSession(folder.path, reviewer="ana", defer_regions=defer)
+        session.set_delta(0.0)
+        session.set_min_size(6)
+        inputs = session.region_inputs()
+        if inputs is not None:
+            session.adopt_regions(compute_regions(inputs))
+        regions = session.snapshot.regions
+        part, box = regions.mask(1), regions[0].bbox
+        left = np.cumsum(part).reshape(part.shape) > part.sum() - 5
+        counts = [session.accept_where(part & ~left, box)]
+        assert session.snapshot.regions_ready is not defer
+        counts.append(session.accept_where(part, box))
+        session.close()
+        outcomes.append(counts)
+    assert outcomes == [[part.sum() - 5, 0]] * 2
