@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
-from napari_relabel.batch.background import Agenda, CaseDone, estimate_review
+from napari_relabel.batch.background import Agenda, CaseDone
 from napari_relabel.batch.estimates import BatchResult
 from napari_relabel.core.estimate import Estimate, Method
 from napari_relabel.core.progress import Step
 from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.estimate_work import map_of_layer, run_model, run_model_on_all, take_map
 from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.qt import Signal
 from napari_relabel.gui.workers import Task
-from napari_relabel.io.errors import InputError
-from napari_relabel.io.geometry import Geometry
-from napari_relabel.io.maps import Holds, MapVolume, given_estimate, read_map
-from napari_relabel.io.volume import ImageVolume
+from napari_relabel.io.maps import Holds, MapVolume, read_map
 from napari_relabel.models.options import SamplingMethod
-from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.session import ReviewSession
 
 _TITLES: dict[Method, str] = {
@@ -62,7 +56,7 @@ class Estimating(QObject):
         self._controller = controller
         self._listing = listing
         self._session: ReviewSession | None = None
-        self._case = ""
+        self._case = self._done = ""
         self._agenda: Agenda | None = None
         self._task = Task(self)
         self._task.progressed.connect(self._show_progress)
@@ -86,11 +80,11 @@ class Estimating(QObject):
         if session.image is None:
             self._controller.tell("This case has no image for the model to look at.", wrong=True)
             return
-        self._session, self._case, self._agenda = session, session.case_id, None
-        self._task.start(
-            partial(_estimate, session.image, session.case_id, model, method, n_samples)
+        folder, case_id = session.folder, session.case_id
+        self._start(
+            partial(run_model, folder, case_id, session.image, model, method, n_samples),
+            f"Estimate of {case_id} is ready.",
         )
-        self.running_changed.emit(True)
 
     def start_all(self, model: Path, method: SamplingMethod, n_samples: int) -> None:
         """Run a model on all cases without an estimate, those that are needed first at first."""
@@ -103,7 +97,7 @@ class Estimating(QObject):
             self._controller.tell("All cases have an estimate.")
             return
         self._task.start(
-            partial(_estimate_all, session.folder, self._agenda, model, method, n_samples)
+            partial(run_model_on_all, session.folder, self._agenda, model, method, n_samples)
         )
         self.running_changed.emit(True)
 
@@ -111,31 +105,22 @@ class Estimating(QObject):
         """Take a map that another tool wrote as the estimate of the open case."""
         session = self._controller.session
         if session is not None:
-            self._use(lambda: given_estimate(read_map(path), session.labels, holds=holds))
+            self._start_with_map(session, partial(read_map, path), holds)
 
     def use_layer(self, layer: Image) -> None:
         """Take an image layer of the viewer as the uncertainty of the open case."""
         session, layers = self._controller.session, self._controller.layers
         if session is None or layers is None:
             return
-
-        def made() -> Estimate:
-            data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
-            if layer.rgb or data.shape != layers.given.data.shape:
-                raise InputError(
-                    f"layer {layer.name!r} has shape {data.shape}, the case has "
-                    f"{layers.given.data.shape}: choose a map on the grid of the labels"
-                )
-            volume = MapVolume(
-                np.ascontiguousarray(layers.frame.to_grid(data), np.float32),
-                False,
-                Geometry(),
-                Path(f"layer {layer.name}"),
-                hashlib.sha256(np.ascontiguousarray(data).data).hexdigest(),
+        data = layer.data[0] if layer.multiscale else layer.data
+        if layer.rgb or data.shape != layers.given.data.shape:
+            self._controller.tell(
+                f"layer {layer.name!r} has shape {data.shape}, the case has "
+                f"{layers.given.data.shape}: choose a map on the grid of the labels",
+                wrong=True,
             )
-            return given_estimate(volume, session.labels)
-
-        self._use(made)
+            return
+        self._start_with_map(session, partial(map_of_layer, data, layer.name, layers.frame))
 
     def cancel(self) -> None:
         """Stop the model; the case that it is at keeps the estimate it had."""
@@ -146,12 +131,25 @@ class Estimating(QObject):
         """Stop and wait for the thread."""
         self._task.close()
 
-    def _use(self, make: Callable[[], Estimate]) -> None:
+    def _start_with_map(
+        self,
+        session: ReviewSession,
+        read: Callable[[], MapVolume],
+        holds: Holds = "uncertainty",
+    ) -> None:
+        if self._task.running:
+            self._controller.tell("An estimate is being made: cancel it first.", wrong=True)
+            return
+        folder, case_id, labels = session.folder, session.case_id, session.labels
+        self._start(partial(take_map, folder, case_id, labels, read, holds), "The map is in use.")
+
+    def _start(self, work: Callable[[], Generator[Step, None, Estimate]], done: str) -> None:
         session = self._controller.session
         assert session is not None
-        if self._controller.attempt(lambda: session.set_estimate(make()), slow=True):
-            self._controller.tell("The map is in use.")
-            self._controller.follow()
+        self._session, self._case, self._agenda = session, session.case_id, None
+        self._done = done
+        self._task.start(work)
+        self.running_changed.emit(True)
 
     def _show_progress(self, step: Step) -> None:
         if not isinstance(step, CaseDone):
@@ -190,14 +188,11 @@ class Estimating(QObject):
             self._keep_one(session, result)
 
     def _keep_one(self, session: ReviewSession, estimate: Estimate) -> None:
-        if session.case_id == self._case:
-            work = partial(session.set_estimate, estimate)
-        else:
-            work = partial(session.folder.set_estimate, self._case, estimate)
-        if self._controller.attempt(work, slow=True):
-            self._controller.tell(f"Estimate of {self._case} is ready. {estimate.note}".strip())
+        self._listing.estimated(self._case)
+        here = session.case_id == self._case
+        if not here or self._controller.attempt(partial(session.use_estimate, estimate), slow=True):
+            self._controller.tell(f"{self._done} {estimate.note}".strip())
             self._controller.follow()
-            self._listing.estimated(self._case)
 
 
 def _summary(result: BatchResult) -> str:
@@ -220,35 +215,3 @@ def describe(estimate: Estimate | None) -> str:
     if estimate.extra.get("precision") == "bfloat16":
         parts.append("bfloat16")
     return ", ".join([*parts, estimate.note] if estimate.note else parts)
-
-
-def _estimate(
-    image: ImageVolume, case_id: str, model: Path, method: SamplingMethod, n_samples: int
-) -> Generator[Step, None, Any]:
-    # Imported here, in the worker thread: PyTorch takes seconds to load, and a review that uses
-    # no model must not need it.
-    from napari_relabel.models.api import iter_estimate
-
-    return (
-        yield from iter_estimate(
-            image.data,
-            model,
-            method=method,
-            n_samples=n_samples,
-            channel_axis=image.channel_axis,
-            voxel_mm=image.geometry.voxel_mm,
-            case_id=case_id,
-            precision="auto",
-        )
-    )
-
-
-def _estimate_all(
-    folder: ReviewFolder, agenda: Agenda, model: Path, method: SamplingMethod, n_samples: int
-) -> Generator[Step, None, BatchResult]:
-    # The model is loaded within, in the worker thread.
-    return (
-        yield from estimate_review(
-            folder, agenda, models=[model], method=method, n_samples=n_samples, precision="auto"
-        )
-    )

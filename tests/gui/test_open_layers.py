@@ -13,6 +13,7 @@ import pytest
 from gui_cases import estimate_with_doubts, settle, squares
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
+from pytestqt.qtbot import QtBot
 
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.gui.dock import ReviewDock
@@ -176,7 +177,9 @@ def test_from_the_dock_over_the_users_layers_which_stay_as_they_were(
     assert list(window.layers) == [image, mask]
 
 
-def test_a_layer_as_the_uncertainty_map(window: napari.Viewer, empty_dock: ReviewDock) -> None:
+def test_a_layer_as_the_uncertainty_map(
+    window: napari.Viewer, empty_dock: ReviewDock, qtbot: QtBot
+) -> None:
     labels = squares((24, 24))
     mask = window.add_labels(labels, name="mask")
     u = np.zeros(labels.shape, np.float32)
@@ -185,6 +188,7 @@ def test_a_layer_as_the_uncertainty_map(window: napari.Viewer, empty_dock: Revie
     dock = empty_dock
     dock.open_layers(None, mask)
     dock.estimating.use_layer(uncertain)
+    qtbot.waitUntil(lambda: not dock.estimating.running, timeout=20_000)
     settle(dock)
     session = dock.controller.session
     assert session is not None
