@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from napari.utils.key_bindings import coerce_keybinding
+
 from napari_relabel.gui.commands import ReviewCommands
 
 
@@ -39,14 +41,19 @@ class Action:
     layer_keys: tuple[str, ...] = ()
 
     @property
+    def all_keys(self) -> tuple[str, ...]:
+        """Its key, and more that work on our layers."""
+        return (self.key, *self.layer_keys)
+
+    @property
     def key_text(self) -> str:
         """The key as it is printed."""
-        return _printed(self.key)
+        return printed(self.key)
 
     @property
     def tooltip(self) -> str:
         """What it does, and its keys."""
-        keys = " or ".join(_printed(key) for key in (self.key, *self.layer_keys))
+        keys = " or ".join(map(printed, self.all_keys))
         return f"{self.tip}\nKey: {'hold ' if self.release is not None else ''}{keys}"
 
 
@@ -201,6 +208,20 @@ def review_actions(
             c.toggle_uncertainty,
         ),
         Action(
+            "filled",
+            "Filled labels",
+            "Fill the labels, or draw their outlines",
+            "Alt-H",
+            c.toggle_filled,
+        ),
+        Action(
+            "beside",
+            "Side by side",
+            "Corrected and given labels in two views that move together, or in one",
+            "Alt-G",
+            c.toggle_beside,
+        ),
+        Action(
             "blink",
             "Blink",
             "Show the given labels (or the corrected ones) while held",
@@ -208,9 +229,22 @@ def review_actions(
             c.blink_on,
             release=c.blink_off,
         ),
+        Action(
+            "keys",
+            "Keys…",
+            "All keys in a table, where they can be changed",
+            "Alt-K",
+            c.list_keys,
+        ),
         Action("save", "Save approved", "Approve the case, save and verify its mask", "Q", save),
     )
 
 
-def _printed(key: str) -> str:
+def printed(key: str) -> str:
+    """A key as people read it."""
     return key.replace("Control", "Ctrl").replace("-", "+")
+
+
+def key_name(key: str) -> str:
+    """One name per key, however it is written; empty for what is no key."""
+    return str(coerce_keybinding(key)).strip()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.action_table import ActionTable
 from napari_relabel.gui.audit_text import judging_text, plan_text, result_text, setup_text
 from napari_relabel.gui.auditing import Auditing
 from napari_relabel.gui.parts import (
@@ -33,11 +31,11 @@ class AuditPanel(QWidget):
     ----------
     auditing : Auditing
         What is shown.
-    actions : mapping of str to Action
+    actions : ActionTable
         For the keys.
     """
 
-    def __init__(self, auditing: Auditing, actions: Mapping[str, Action]) -> None:
+    def __init__(self, auditing: Auditing, actions: ActionTable) -> None:
         super().__init__()
         self._auditing = auditing
         self.title = QLabel("<b>Audit of decisions made in bulk</b>")
@@ -151,7 +149,7 @@ class AuditPanel(QWidget):
 
     # -- judging --------------------------------------------------------------------------------
 
-    def _judging_page(self, actions: Mapping[str, Action]) -> QWidget:
+    def _judging_page(self, actions: ActionTable) -> QWidget:
         page = QWidget()
         layout = _column(page)
         self.where = QLabel()
@@ -166,13 +164,19 @@ class AuditPanel(QWidget):
             "undo": ("Take back", "Take the last verdict back"),
         }
         self.buttons = {}
-        for name, (title, tip) in names.items():
-            action = actions[name]
-            made = button(f"{title}  {action.key_text}", f"{tip}\nKey: {action.key_text}")
-            made.clicked.connect(lambda _=False, run=action.run: run())
-            self.buttons[name] = made
-        blink = actions["blink"]
-        hint = QLabel(f"Hold {blink.key_text} to see the given label.")
+        for name in names:
+            self.buttons[name] = made = button("", "")
+            made.clicked.connect(lambda _=False, run=actions[name].run: run())
+        hint = QLabel()
+
+        def show_keys() -> None:
+            for name, (title, tip) in names.items():
+                key = actions[name].key_text
+                self.buttons[name].setText(f"{title}  {key}")
+                self.buttons[name].setToolTip(f"{tip}\nKey: {key}")
+            hint.setText(f"Hold {actions['blink'].key_text} to see the given label.")
+
+        actions.follow(show_keys)
         self.result = button("Result", "What follows from what was judged so far")
         self.result.clicked.connect(self._auditing.show_result)
         b = self.buttons

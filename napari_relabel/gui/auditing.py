@@ -23,7 +23,7 @@ from napari_relabel.review.reopening import Reopening, iter_reopening
 Phase = Literal["off", "choosing", "judging", "result"]
 
 #: Keys that only look, and so work during an audit too.
-_LOOKING = ("view", "uncertainty", "blink")
+_LOOKING = ("view", "uncertainty", "blink", "filled", "beside")
 
 
 class Auditing(QObject):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QVBoxLayout, QWidget
 
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.action_table import ActionTable
 from napari_relabel.gui.cases_model import FLAG, SCORE_TITLES, STATUS, CasesModel
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
@@ -41,8 +40,8 @@ class CasePanel(QWidget):
         What the buttons do.
     listing : Listing
         The order of the cases.
-    actions : mapping of str to Action
-        What has a key, by name.
+    actions : ActionTable
+        What has a key.
 
     Attributes
     ----------
@@ -65,26 +64,22 @@ class CasePanel(QWidget):
         controller: ReviewController,
         commands: ReviewCommands,
         listing: Listing,
-        actions: Mapping[str, Action],
+        actions: ActionTable,
     ) -> None:
         super().__init__()
         self._controller = controller
         self._listing = listing
-        previous, following = actions["previous_case"], actions["next_case"]
+        self._actions = actions
         self.cases = QuietComboBox()
         self.cases.setModel(CasesModel(listing, self.cases))
         self.cases.setMaxVisibleItems(24)
-        self.cases.setToolTip(
-            f"The listed cases: ○ new, ◐ begun, ● approved\nKeys: {previous.key_text} and "
-            f"{following.key_text}; {actions['next_undecided'].key_text} to the next undecided one"
-        )
-        self.back, self.forth = button("<", previous.tooltip), button(">", following.tooltip)
-        for arrow, action in ((self.back, previous), (self.forth, following)):
+        self.back, self.forth = button("<", ""), button(">", "")
+        for arrow, name in ((self.back, "previous_case"), (self.forth, "next_case")):
             arrow.setFixedWidth(28)
-            arrow.clicked.connect(lambda _=False, run=action.run: run())
+            arrow.clicked.connect(lambda _=False, name=name: actions[name].run())
         self.position = QLabel()
-        self.list = action_button(actions["list_cases"])
-        self.flag = button(FLAG, actions["flag"].tooltip)
+        self.list = action_button(actions, "list_cases")
+        self.flag = button(FLAG, "")
         self.flag.setCheckable(True)
         self.flag.setFixedWidth(36)
         self.flag.clicked.connect(lambda: actions["flag"].run())
@@ -105,6 +100,7 @@ class CasePanel(QWidget):
             entries.addAction(entry)
             self._orders[order] = entry
         entries.addSeparator()
+        entries.addAction("Keys…", lambda: actions["keys"].run())
         entries.addAction("Close review", self.close_wanted)
         self.menu = menu_button("Review", "Open, move or close the review", entries)
         layout = QVBoxLayout(self)
@@ -119,6 +115,7 @@ class CasePanel(QWidget):
         controller.case_changed.connect(self.update_cases)
         listing.rearranged.connect(self.update_cases)
         listing.updated.connect(self._update_case)
+        actions.follow(self._show_keys)
 
     def update_cases(self) -> None:
         """Show the listed cases, and which of them is open."""
@@ -149,6 +146,17 @@ class CasePanel(QWidget):
         count, flagged = order.counts, order.flagged
         parts = [f"{n} {STATUS[name]}" for name in STATUS if (n := count[name])]
         self.progress.setText(", ".join([*parts, *([f"{flagged} {FLAG}"] if flagged else [])]))
+
+    def _show_keys(self) -> None:
+        previous, following = self._actions["previous_case"], self._actions["next_case"]
+        self.back.setToolTip(previous.tooltip)
+        self.forth.setToolTip(following.tooltip)
+        self.flag.setToolTip(self._actions["flag"].tooltip)
+        self.cases.setToolTip(
+            f"The listed cases: ○ new, ◐ begun, ● approved\nKeys: {previous.key_text} and "
+            f"{following.key_text}; {self._actions['next_undecided'].key_text} to the next "
+            "undecided one"
+        )
 
     def _update_case(self, case_id: str) -> None:
         if case_id == self._listing.current:

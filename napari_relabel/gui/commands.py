@@ -61,6 +61,10 @@ class ReviewCommands:
         """Reject the current proposal and go to the next."""
         self._move(lambda s: s.reject())
 
+    def accept_as(self, label: int) -> None:
+        """Make the current proposal a class, the proposed one or another, and go to the next."""
+        self._move(lambda s: s.accept_as(label))
+
     def skip(self) -> None:
         """Leave the current proposal for later and go to the next."""
         self._move(lambda s: s.skip())
@@ -164,6 +168,10 @@ class ReviewCommands:
         if self.session is not None:
             self._controller.list_wanted.emit()
 
+    def list_keys(self) -> None:
+        """Show what has a key."""
+        self._controller.keys_wanted.emit()
+
     def flag(self) -> None:
         """Put the case aside to be looked at again, or take that back."""
 
@@ -234,6 +242,21 @@ class ReviewCommands:
         if self._blinking is not None:
             before, self._blinking = self._blinking, None
             self.set_view(before)
+
+    def toggle_filled(self) -> None:
+        """Fill the labels, or draw their outlines."""
+        layers = self._controller.layers
+        if layers is not None:
+            layers.set_filled(not layers.filled)
+            self._controller.view_changed.emit()
+
+    def toggle_beside(self) -> None:
+        """Show the given labels in a view beside the corrected ones, or all in one."""
+        layers, session = self._controller.layers, self.session
+        if layers is not None and session is not None:
+            layers.set_beside(not layers.beside)
+            self.set_view("difference")
+            self._controller.follow()
 
     def toggle_uncertainty(self) -> None:
         """Show or hide the uncertainty."""

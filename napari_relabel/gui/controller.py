@@ -51,6 +51,8 @@ class ReviewController(QObject):
         Another case is on the canvas.
     list_wanted : Signal()
         The reviewer wants to see the list of cases.
+    keys_wanted : Signal()
+        The reviewer wants to see the keys.
     refreshed : Signal(object)
         The canvas shows this `Snapshot` now.
     leaving : Signal()
@@ -72,6 +74,7 @@ class ReviewController(QObject):
     session_changed = Signal()
     case_changed = Signal()
     list_wanted = Signal()
+    keys_wanted = Signal()
     refreshed = Signal(object)
     leaving = Signal()
     view_changed = Signal()

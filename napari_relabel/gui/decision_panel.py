@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
@@ -14,12 +14,21 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.action_table import ActionTable
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.layers import VIEWS
-from napari_relabel.gui.parts import SPACING, action_button, button, menu_button, row
+from napari_relabel.gui.parts import (
+    SPACING,
+    action_button,
+    action_check,
+    button,
+    menu_button,
+    row,
+)
 from napari_relabel.gui.proposals_table import ProposalsTable
+from napari_relabel.gui.qt import QAction
+from napari_relabel.review.session import ReviewSession
 from napari_relabel.review.snapshot import Snapshot
 
 #: Share of flips against the model's own prediction from which on they are warned of.
@@ -36,7 +45,7 @@ class DecisionPanel(QWidget):
         self,
         controller: ReviewController,
         commands: ReviewCommands,
-        actions: Mapping[str, Action],
+        actions: ActionTable,
     ) -> None:
         super().__init__()
         self._controller = controller
@@ -61,9 +70,13 @@ class DecisionPanel(QWidget):
         self.table = ProposalsTable()
         self._regions: object = None
         self.buttons = {
-            name: action_button(actions[name])
+            name: action_button(actions, name)
             for name in ("accept", "reject", "skip", "undo", "redo", "blink")
         }
+        self._classes = QMenu("Current proposal becomes", self)
+        self._classes.aboutToShow.connect(self._list_classes)
+        self._accept_as = commands.accept_as
+        self._entries: dict[str, QAction] = {}
         self.rest = menu_button(
             "The rest…",
             "Decide all that is still open, in this slice or in the whole case",
@@ -72,11 +85,17 @@ class DecisionPanel(QWidget):
         self.views: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
         for view in VIEWS:
-            choice = button(view.capitalize(), f"{actions['view'].tooltip}\n{_VIEW_TIPS[view]}")
+            choice = button(view.capitalize(), "")
             choice.setCheckable(True)
             choice.clicked.connect(lambda _=False, v=view: commands.set_view(v))
             group.addButton(choice)
             self.views[view] = choice
+        self.looks = {
+            name: action_check(actions, name, actions[name].title.lower())
+            for name in ("beside", "filled")
+        }
+        self._actions = actions
+        actions.follow(self._show_keys)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING - 2)
@@ -88,6 +107,7 @@ class DecisionPanel(QWidget):
         layout.addLayout(row(b["accept"], b["reject"], b["skip"], stretch=(1, 1, 1)))
         layout.addLayout(row(b["undo"], b["redo"], self.rest, stretch=(1, 1, 1)))
         layout.addLayout(row(*self.views.values(), b["blink"], stretch=(1, 1, 1, 1)))
+        layout.addLayout(row(*self.looks.values(), stretch=(1, 1)))
         self.table.chosen.connect(commands.select)
         controller.refreshed.connect(self.update_proposals)
         controller.view_changed.connect(self.update_view)
@@ -103,11 +123,10 @@ class DecisionPanel(QWidget):
         # While the components of another delta are being labelled the last table stays.
         if snapshot.regions_ready and snapshot.regions is not self._regions:
             self._regions = snapshot.regions
-            values, names = session.labels.values, session.folder.class_names
             found = session.candidates
             self.table.show_regions(
                 snapshot.regions,
-                names={i: names.get(value, str(i)) for i, value in enumerate(values)},
+                names=_class_names(session),
                 slice_axis=layers.frame.axes[0] if layers.ndim == 3 else None,
                 score_name="score" if found is None else found.score_name,
             )
@@ -150,10 +169,25 @@ class DecisionPanel(QWidget):
         if layers is None:
             return
         self.views[layers.view].setChecked(True)
+        self.looks["beside"].setChecked(layers.beside)
+        self.looks["filled"].setChecked(layers.filled)
 
-    def _rest_menu(self, actions: Mapping[str, Action]) -> QMenu:
+    def _list_classes(self) -> None:
+        """Offer every class for the current proposal."""
+        session = self._controller.session
+        self._classes.clear()
+        current = None if session is None else session.current
+        if session is None or current is None:
+            return
+        said = {current.source: " (given)", current.target: " (proposed)"}
+        for index, name in _class_names(session).items():
+            self._classes.addAction(f"{name}{said.get(index, '')}", partial(self._accept_as, index))
+
+    def _rest_menu(self, actions: ActionTable) -> QMenu:
         menu = QMenu(self)
+        menu.addMenu(self._classes)
         for name in (
+            "",
             "accept_slice",
             "reject_slice",
             "",
@@ -170,10 +204,18 @@ class DecisionPanel(QWidget):
                 menu.addSeparator()
                 continue
             action = actions[name]
-            entry = menu.addAction(f"{action.title}\t{action.key_text}", action.run)
+            entry = menu.addAction(action.title, action.run)
             assert entry is not None
-            entry.setToolTip(action.tooltip)
+            self._entries[name] = entry
         return menu
+
+    def _show_keys(self) -> None:
+        for name, entry in self._entries.items():
+            action = self._actions[name]
+            entry.setText(f"{action.title}\t{action.key_text}")
+            entry.setToolTip(action.tooltip)
+        for view, choice in self.views.items():
+            choice.setToolTip(f"{self._actions['view'].tooltip}\n{_VIEW_TIPS[view]}")
 
 
 _VIEW_TIPS = {
@@ -181,6 +223,11 @@ _VIEW_TIPS = {
     "corrected": "The labels as they are now",
     "difference": "Both, with proposals and decisions between them",
 }
+
+
+def _class_names(session: ReviewSession) -> dict[int, str]:
+    names = session.folder.class_names
+    return {i: names.get(value, str(i)) for i, value in enumerate(session.labels.values)}
 
 
 def _counts(snapshot: Snapshot, unit: str) -> str:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_relabel.gui import settings
+from napari_relabel.gui.action_table import ActionTable
 from napari_relabel.gui.actions import review_actions
 from napari_relabel.gui.attention import Attention
 from napari_relabel.gui.audit_panel import AuditPanel
@@ -33,7 +34,8 @@ from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.decision_panel import DecisionPanel
 from napari_relabel.gui.estimate_panel import EstimatePanel
 from napari_relabel.gui.estimating import Estimating, describe
-from napari_relabel.gui.keys import KeyBinder, with_keys
+from napari_relabel.gui.keys import KeyBinder
+from napari_relabel.gui.keys_window import KeysWindow
 from napari_relabel.gui.learning import Learning
 from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.open_layers import review_of_layers
@@ -73,19 +75,20 @@ class ReviewDock(QScrollArea):
         table = review_actions(
             self.commands, self.saving.save, self.learning.toggle, self.auditing.start
         )
-        found = self.auditing.during(with_keys(table, settings.keys()))
-        actions = {action.id: action for action in found}
-        self._keys = KeyBinder(napari_viewer, found)
+        actions = ActionTable(self.auditing.during(table))
+        self._keys = KeyBinder(napari_viewer, tuple(actions))
         self.controller.on_new_layers(self._keys.bind_layers)
+        actions.changed.connect(lambda: self._keys.rebind(tuple(actions)))
         self._input = CanvasInput(self.controller)
         self.start = StartPanel()
         self.case = CasePanel(self.controller, self.commands, self.listing, actions)
         self.cases = CasesWindow(self.listing, self)
+        self.keys = KeysWindow(actions, self)
         self.estimate = EstimatePanel()
         self.rule = RulePanel(self.controller, self.commands, self.learning, actions)
         self.decisions = DecisionPanel(self.controller, self.commands, actions)
         self.audit = AuditPanel(self.auditing, actions)
-        self.save = SavePanel(self.controller, actions["save"])
+        self.save = SavePanel(self.controller, actions)
         self.status = QLabel()
         self.status.setWordWrap(True)
         self._fade = QTimer(self)
@@ -96,6 +99,7 @@ class ReviewDock(QScrollArea):
         self.attention = Attention(self.controller, self, (self.cases,))
         self._closers: list[Callable[[], None]] = [
             self.cases.hide,
+            self.keys.hide,
             self.attention.close,
             self._keys.close,
             self._input.close,
@@ -175,6 +179,7 @@ class ReviewDock(QScrollArea):
         controller = self.controller
         controller.session_changed.connect(self._show_session)
         controller.list_wanted.connect(self.cases.open_here)
+        controller.keys_wanted.connect(self.keys.open_here)
         self.cases.chosen.connect(self.commands.open_case)
         self.attention.noted.connect(self.listing.follow_work)
         controller.told.connect(self._tell)

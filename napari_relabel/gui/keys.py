@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from napari.layers import Layer
-from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.actions import Action, key_name
 
 
 class KeyBinder:
@@ -33,18 +32,21 @@ class KeyBinder:
         self._actions = actions
         self._replaced: dict[str, Any] = {}
         self._layers: list[Layer] = []
-        for action in actions:
-            self._replaced[action.key] = viewer.bind_key(
-                action.key, _callback(action), overwrite=True
-            )
+        self._bind()
 
     def bind_layers(self, layers: Iterable[Layer]) -> None:
         """Give our layers the same keys."""
         for layer in layers:
-            for action in self._actions:
-                for key in (action.key, *action.layer_keys):
-                    layer.bind_key(key, _callback(action), overwrite=True)
+            self._bind_layer(layer)
             self._layers.append(layer)
+
+    def rebind(self, actions: Sequence[Action]) -> None:
+        """Take other keys."""
+        layers = self._layers.copy()
+        self.close()
+        self._actions = actions
+        self._bind()
+        self.bind_layers(layers)
 
     def close(self) -> None:
         """Unbind everything."""
@@ -52,10 +54,21 @@ class KeyBinder:
             self._viewer.bind_key(key, previous, overwrite=True)
         for layer in self._layers:
             for action in self._actions:
-                for key in (action.key, *action.layer_keys):
+                for key in action.all_keys:
                     layer.bind_key(key, None)
         self._replaced.clear()
         self._layers.clear()
+
+    def _bind(self) -> None:
+        for action in self._actions:
+            self._replaced[action.key] = self._viewer.bind_key(
+                action.key, _callback(action), overwrite=True
+            )
+
+    def _bind_layer(self, layer: Layer) -> None:
+        for action in self._actions:
+            for key in action.all_keys:
+                layer.bind_key(key, _callback(action), overwrite=True)
 
 
 def _callback(action: Action) -> Callable[[Any], Any]:
@@ -88,9 +101,9 @@ def with_keys(actions: Sequence[Action], keys: Mapping[str, str]) -> tuple[Actio
     chosen: dict[str, str] = {}
     for action in actions:
         key = keys.get(action.id) or action.key
-        if not _name(key):
+        if not key_name(key):
             show_warning(f"{action.title} keeps the key {action.key}: {key!r} is not a key")
-        chosen[action.id] = key if _name(key) else action.key
+        chosen[action.id] = key if key_name(key) else action.key
     # Taking one choice back can collide with another one; in the end all have their own keys.
     while shared := [a for a in actions if _shared(a, chosen) and chosen[a.id] != a.key]:
         for action in shared:
@@ -101,10 +114,5 @@ def with_keys(actions: Sequence[Action], keys: Mapping[str, str]) -> tuple[Actio
 
 
 def _shared(action: Action, chosen: Mapping[str, str]) -> bool:
-    names = [_name(key) for key in chosen.values()]
-    return names.count(_name(chosen[action.id])) > 1
-
-
-def _name(key: str) -> str:
-    """One name per key, however it is written; empty for what is no key."""
-    return str(coerce_keybinding(key)).strip()
+    names = [key_name(key) for key in chosen.values()]
+    return names.count(key_name(chosen[action.id])) > 1

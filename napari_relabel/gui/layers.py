@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 
 from napari_relabel.gui import colors, pixels
+from napari_relabel.gui.beside import Beside
 from napari_relabel.gui.exhibit import Exhibit
 from napari_relabel.gui.flips import FlipsArray
 from napari_relabel.gui.frame import Box, Frame
@@ -56,6 +57,8 @@ class LayerSet:
         data = frame.view(display.data)
         self.ndim = session.given.ndim
         self._window: pixels.Window | None = None
+        self._filled = False
+        self._beside: Beside | None = None
         self._exhibit: Exhibit | None = None
         self.image = Image(data, rgb=self.rgb, name="case image")
         self.uncertainty = Image(
@@ -87,13 +90,25 @@ class LayerSet:
             viewer.add_layer(layer)
         self.select()
 
-    def __iter__(self) -> Any:
-        return iter((self.image, self.uncertainty, self.flips, self.given, self.corrected))
+    def __iter__(self) -> Iterator[Layer]:
+        yield from (self.image, self.uncertainty, self.flips, self.given, self.corrected)
+        if self._beside is not None:
+            yield self._beside.image
 
     @property
     def view(self) -> View:
         """Which labels are visible."""
         return self._view
+
+    @property
+    def filled(self) -> bool:
+        """Whether labels are filled, not outlined."""
+        return self._filled
+
+    @property
+    def beside(self) -> bool:
+        """Whether the given labels have a view of their own, beside that of the corrected ones."""
+        return self._beside is not None
 
     def fits(self, display: pixels.Display) -> bool:
         """Whether the layers can show a case, or new ones are needed."""
@@ -137,6 +152,8 @@ class LayerSet:
         self._buffer = display.corrected
         self._flips = _flips(session, frame)
         self.image.data = frame.view(display.data)
+        if self._beside is not None:
+            self._beside.image.data = self.image.data
         if not self.rgb:
             self._set_window(display)
         self.given.data = frame.view(session.given)
@@ -150,12 +167,7 @@ class LayerSet:
             self._classes = n_classes
             self.given.colormap = colors.label_colormap(n_classes, colors.GIVEN)
             self.corrected.colormap = colors.label_colormap(n_classes, colors.CORRECTED)
-        width = max(1, round(longest / 600))
-        # On a coarse grid a line hides what it runs through.
-        opacity = 0.9 if longest > COARSE else 0.5
-        for layer in (self.given, self.corrected):
-            if (layer.contour, layer.opacity) != (width, opacity):
-                layer.contour, layer.opacity = width, opacity
+        self._draw_labels(longest)
         if self.image.visible != (session.image is not None):
             self.image.visible = session.image is not None
         self.show_estimate(session)
@@ -220,8 +232,30 @@ class LayerSet:
             if layer.visible != visible:
                 layer.visible = visible
 
+    def set_filled(self, filled: bool) -> None:
+        """Fill the labels, or draw their outlines."""
+        self._filled = filled
+        self._draw_labels(max(self.given.data.shape))
+
+    def set_beside(self, beside: bool) -> None:
+        """Give the given labels a view of their own, or show all labels in one."""
+        if beside and self._beside is None:
+            self._beside = Beside(self._viewer, self.image, self.given, self.frame.place)
+        elif not beside and self._beside is not None:
+            self._beside.close()
+            self._beside = None
+
+    def _draw_labels(self, longest: int) -> None:
+        width = 0 if self._filled else max(1, round(longest / 600))
+        # On a coarse grid a line hides what it runs through, as areas do everywhere.
+        opacity = 0.3 if self._filled else 0.9 if longest > COARSE else 0.5
+        for layer in (self.given, self.corrected):
+            if (layer.contour, layer.opacity) != (width, opacity):
+                layer.contour, layer.opacity = width, opacity
+
     def close(self) -> None:
         """Take the layers off the viewer."""
+        self.set_beside(False)
         for layer in self:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)

@@ -53,7 +53,8 @@ def frame_box(viewer: Viewer, layer: Labels, anchor: tuple[int, ...], box: Box) 
         whole = np.ptp(layer.extent.world, axis=0)[shown]
         extent = np.maximum((high - low) / SHARE, CONTEXT * whole.min())
         extent = np.minimum(extent, whole / FIT)
-        camera.zoom = float(np.min(np.asarray(viewer.canvas.size) / extent))
+        views = viewer.canvas.grid.actual_shape(viewer.layers)
+        camera.zoom = float(np.min(np.asarray(viewer.canvas.size) / views / extent))
 
 
 def view_state(viewer: Viewer) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
@@ -19,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.action_table import ActionTable
 
 SPACING = 6
 
@@ -148,13 +149,29 @@ def menu_button(text: str, tooltip: str, menu: QMenu) -> QPushButton:
     return made
 
 
-def action_button(action: Action) -> QPushButton:
+def action_button(actions: ActionTable, action_id: str) -> QPushButton:
     """A push button for an action, with its key in the text."""
-    made = button(f"{action.title}  {action.key_text}", action.tooltip)
-    made.setObjectName(f"relabel_{action.id}")
+    made = QPushButton()
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    made.setObjectName(f"relabel_{action_id}")
+
+    def show() -> None:
+        made.setText(f"{actions[action_id].title}  {actions[action_id].key_text}")
+        made.setToolTip(actions[action_id].tooltip)
+
+    actions.follow(show)
+    action = actions[action_id]
     if action.release is None:
         made.clicked.connect(lambda: action.run())
     else:
         made.pressed.connect(action.run)
         made.released.connect(action.release)
+    return made
+
+
+def action_check(actions: ActionTable, action_id: str, text: str) -> QCheckBox:
+    """A check box for an action that switches something on and off."""
+    made = QCheckBox(text)
+    made.clicked.connect(lambda: actions[action_id].run())
+    actions.follow(lambda: made.setToolTip(actions[action_id].tooltip))
     return made

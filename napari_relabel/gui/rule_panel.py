@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import (
-    QCheckBox,
     QDoubleSpinBox,
     QLabel,
     QMessageBox,
@@ -20,7 +17,7 @@ from superqt import QDoubleSlider
 from napari_relabel.core.estimate import kind_title
 from napari_relabel.core.learn import rule_in_words
 from napari_relabel.core.rules import RULES
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.action_table import ActionTable
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.histogram import ScoreHistogram
@@ -31,6 +28,7 @@ from napari_relabel.gui.parts import (
     QuietDoubleSpinBox,
     QuietSpinBox,
     action_button,
+    action_check,
     row,
 )
 from napari_relabel.review.learning import LearnReport
@@ -52,23 +50,18 @@ class RulePanel(QWidget):
         controller: ReviewController,
         commands: ReviewCommands,
         learning: Learning,
-        actions: Mapping[str, Action],
+        actions: ActionTable,
     ) -> None:
         super().__init__()
         self._controller, self._learning = controller, learning
-        self._action = actions["learn"]
-        uncertainty = actions["uncertainty"]
-        keys = f"Keys: {actions['lower'].key_text} lower, {actions['higher'].key_text} higher"
+        self._actions = actions
         self.histogram = ScoreHistogram()
-        self.histogram.hint = keys
         self.slider = QDoubleSlider(Qt.Orientation.Horizontal)
         self.slider.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.value = QuietDoubleSpinBox()
         self.value.setDecimals(3)
         self.value.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.value.setFixedWidth(72)
-        for widget in (self.slider, self.value):
-            widget.setToolTip(f"delta: voxels with a score above it are proposed\n{keys}")
         self.rule, self.kind = QuietComboBox(), QuietComboBox()
         for rule in RULES:
             self.rule.addItem(rule, rule)
@@ -87,13 +80,11 @@ class RulePanel(QWidget):
         layout.addLayout(
             row(QLabel("rule"), self.rule, QLabel("of"), self.kind, stretch=(0, 1, 0, 1))
         )
-        self.uncertainty = QCheckBox("show uncertainty")
-        self.uncertainty.setToolTip(uncertainty.tooltip)
-        self.uncertainty.clicked.connect(lambda: uncertainty.run())
+        self.uncertainty = action_check(actions, "uncertainty", "show uncertainty")
         layout.addLayout(
             row(self.uncertainty, QLabel("min size"), self.min_size, stretch=(1, 0, 0))
         )
-        self.learn = action_button(self._action)
+        self.learn = action_button(actions, "learn")
         self.question: QMessageBox | None = None
         layout.addWidget(self.learn)
         self.histogram.delta_dragged.connect(commands.set_delta)
@@ -112,6 +103,7 @@ class RulePanel(QWidget):
         controller.case_changed.connect(self.update_uncertainty)
         controller.viewer.events.theme.connect(self._theme)
         self._theme()
+        actions.follow(self._show_keys)
 
     def close_panel(self) -> None:
         """Take the callback off the viewer."""
@@ -151,9 +143,10 @@ class RulePanel(QWidget):
         if self._learning.running:
             return
         blocked = self._learning.blocked()
-        self.learn.setText(f"{self._action.title}  {self._action.key_text}")
+        action = self._actions["learn"]
+        self.learn.setText(f"{action.title}  {action.key_text}")
         self.learn.setEnabled(not blocked)
-        tip = self._action.tooltip
+        tip = action.tooltip
         self.learn.setToolTip(f"{blocked}\n{tip}" if blocked else tip)
 
     def update_uncertainty(self) -> None:
@@ -162,6 +155,14 @@ class RulePanel(QWidget):
         if layers is not None:
             with QSignalBlocker(self.uncertainty):
                 self.uncertainty.setChecked(layers.uncertainty.visible)
+
+    def _show_keys(self) -> None:
+        lower, higher = self._actions["lower"].key_text, self._actions["higher"].key_text
+        keys = f"Keys: {lower} lower, {higher} higher"
+        self.histogram.hint = keys
+        for widget in (self.slider, self.value):
+            widget.setToolTip(f"delta: voxels with a score above it are proposed\n{keys}")
+        self.update_learn()
 
     def _ask(self, report: LearnReport) -> None:
         box = QMessageBox(self)

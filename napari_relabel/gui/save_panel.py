@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
 
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.action_table import ActionTable
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.parts import SPACING, ElidedLabel, action_button, button, row
 from napari_relabel.gui.qt import Signal
@@ -26,14 +26,14 @@ class SavePanel(QWidget):
     reviewer_changed = Signal(str)
     folder_changed = Signal(object)
 
-    def __init__(self, controller: ReviewController, save: Action) -> None:
+    def __init__(self, controller: ReviewController, actions: ActionTable) -> None:
         super().__init__()
         self._controller = controller
         self.reviewer = QLineEdit()
         self.reviewer.setToolTip(
             "Your name: decisions are recorded under it, in a journal of yours"
         )
-        self.save = action_button(save)
+        self.save = action_button(actions, "save")
         self.place = ElidedLabel()
         self.choose = button("…", "Choose the folder that approved masks are saved to")
         self.choose.setFixedWidth(28)

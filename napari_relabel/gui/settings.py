@@ -35,3 +35,10 @@ def keys() -> dict[str, str]:
     """Key per action id, where the user chose one."""
     settings = _settings()
     return {} if settings is None else dict(settings.keys.model_dump())
+
+
+def set_key(action_id: str, key: str) -> None:
+    """Remember the key of an action."""
+    settings = _settings()
+    if settings is not None:
+        setattr(settings.keys, action_id, key)

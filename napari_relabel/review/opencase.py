@@ -10,6 +10,7 @@ import numpy as np
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.gain import ExpectedDice
+from napari_relabel.core.regions import Region
 from napari_relabel.core.rules import Candidates, RuleOptions, candidates
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.casenotes import CaseNote
@@ -144,14 +145,21 @@ class OpenCase:
             mask &= self.worklist.regions.components[box] > 0
         return mask
 
-    def region_change(self, kind: ChangeKind, region_id: int) -> Change | None:
-        """Describe a decision about what is still open of a region."""
+    def region(self, region_id: int | None) -> Region | None:
+        """A region by its id, or the current one; ReviewError where there is no such region."""
         self.ensure_regions()
-        regions = self.worklist.regions
-        if not 1 <= region_id <= len(regions):
-            raise ReviewError(f"there is no region {region_id}: ids are 1 to {len(regions)}")
-        box = regions[region_id - 1].bbox
-        return self.state.change(kind, box, regions.mask(region_id), self.target(box))
+        if region_id is None:
+            region_id = self.worklist.current
+        elif not 1 <= region_id <= len(self.worklist.regions):
+            raise ReviewError(
+                f"there is no region {region_id}: ids are 1 to {len(self.worklist.regions)}"
+            )
+        return self.worklist.region(region_id)
+
+    def region_change(self, kind: ChangeKind, region: Region) -> Change | None:
+        """Describe a decision about what is still open of a region."""
+        mask = self.worklist.regions.mask(region.id)
+        return self.state.change(kind, region.bbox, mask, self.target(region.bbox))
 
     def target(self, box: Box) -> LabelArray | int:
         """What the rule proposes in a box."""

@@ -89,6 +89,33 @@ class ReviewSession(ReviewReversal):
         """Reject a region (default: the current one) and go to the next; see `accept`."""
         return self._decide_region("reject", region_id)
 
+    def accept_as(self, label: int, region_id: int | None = None) -> int:
+        """Set what is open of a region to a class, the proposed one or another; see `accept`.
+
+        To another class than the proposed one it is an edit, to the given one a rejection.
+
+        Parameters
+        ----------
+        label : int
+            Class index, 0..K-1.
+        region_id : int, optional
+            Id in the table of `snapshot`; default: the current one.
+
+        Returns
+        -------
+        int
+            Voxels decided.
+        """
+        self._check_label(label)
+        case = self._case
+        region = case.region(region_id)
+        if region is None:
+            return 0
+        if label in (region.source, region.target):
+            return self._decide_region("accept" if label == region.target else "reject", region.id)
+        inside = case.worklist.regions.mask(region.id) & case.state.free(region.bbox)
+        return self._do(case.state.change("edit", region.bbox, inside, label), region.id)
+
     def lock(self, region_id: int | None = None) -> int:
         """Lock the voxels of a region (default: the current one) and go to the next."""
         return self._decide_region("lock", region_id)
@@ -179,11 +206,7 @@ class ReviewSession(ReviewReversal):
         int
             Voxels edited.
         """
-        n_classes = self._case.state.n_classes
-        if not 0 <= label < n_classes:
-            raise ReviewError(
-                f"label {label} is not a class of {self._case.labels.path}: 0..{n_classes - 1}"
-            )
+        self._check_label(label)
         return self._mark_where("edit", mask, box, int(label))
 
     # -- approval -------------------------------------------------------------------------------
@@ -246,6 +269,13 @@ class ReviewSession(ReviewReversal):
 
     # -- within ---------------------------------------------------------------------------------
 
+    def _check_label(self, label: int) -> None:
+        n_classes = self._case.state.n_classes
+        if not 0 <= label < n_classes:
+            raise ReviewError(
+                f"label {label} is not a class of {self._case.labels.path}: 0..{n_classes - 1}"
+            )
+
     def _set_approved(self, approved: bool) -> None:
         if approved == self.is_approved:
             return
@@ -257,15 +287,13 @@ class ReviewSession(ReviewReversal):
 
     def _decide_region(self, kind: ChangeKind, region_id: int | None) -> int:
         case = self._case
-        case.ensure_regions()
-        region_id = case.worklist.current if region_id is None else region_id
-        if region_id is None:
+        region = case.region(region_id)
+        if region is None:
             return 0
-        change = case.region_change(kind, region_id)
         note = None
         if kind != "lock" and case.candidates is not None:
-            note = note_of(case.worklist.regions[region_id - 1].mean_score)
-        return self._do(change, region_id, note)
+            note = note_of(region.mean_score)
+        return self._do(case.region_change(kind, region), region.id, note)
 
     def _decide_where(
         self, kind: ChangeKind, mask: npt.ArrayLike, box: Box | None = None, *, bulk: bool = False

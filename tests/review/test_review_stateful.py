@@ -186,6 +186,20 @@ class SessionMachine(RuleBasedStateMachine):
         done = (self.session.accept if decision == 1 else self.session.reject)(chosen)
         assert done == mask.sum()
 
+    @rule(label=st.integers(0, 2))
+    def accept_as(self, label):
+        """Another class than the proposed one is an edit."""
+        self.settle()
+        region = self.session.current
+        if region is None or label >= self.model.n_classes:
+            assert region is not None or self.session.accept_as(0) == 0
+            return
+        mask = (self.session.snapshot.regions.components == region.id) & self.model.free()
+        decision = {region.target: 1, region.source: 2}.get(label, 3)
+        wanted = label if decision == 3 else self.found.target
+        self.model.do(mask, decision=decision, wanted=wanted)
+        assert self.session.accept_as(label) == mask.sum()
+
     @rule(decision=st.sampled_from([1, 2]), data=st.data())
     def decide_where(self, decision, data):
         box, mask, full = self.random_box(data)
