@@ -28,7 +28,6 @@ from napari_relabel.gui.parts import (
 )
 from napari_relabel.gui.proposals_table import ProposalsTable
 from napari_relabel.gui.qt import QAction
-from napari_relabel.review.session import ReviewSession
 from napari_relabel.review.snapshot import Snapshot
 
 #: Share of flips against the model's own prediction from which on they are warned of.
@@ -126,7 +125,7 @@ class DecisionPanel(QWidget):
             found = session.candidates
             self.table.show_regions(
                 snapshot.regions,
-                names=_class_names(session),
+                names=session.class_names,
                 slice_axis=layers.frame.axes[0] if layers.ndim == 3 else None,
                 score_name="score" if found is None else found.score_name,
             )
@@ -180,7 +179,7 @@ class DecisionPanel(QWidget):
         if session is None or current is None:
             return
         said = {current.source: " (given)", current.target: " (proposed)"}
-        for index, name in _class_names(session).items():
+        for index, name in session.class_names.items():
             self._classes.addAction(f"{name}{said.get(index, '')}", partial(self._accept_as, index))
 
     def _rest_menu(self, actions: ActionTable) -> QMenu:
@@ -223,11 +222,6 @@ _VIEW_TIPS = {
     "corrected": "The labels as they are now",
     "difference": "Both, with proposals and decisions between them",
 }
-
-
-def _class_names(session: ReviewSession) -> dict[int, str]:
-    names = session.folder.class_names
-    return {i: names.get(value, str(i)) for i, value in enumerate(session.labels.values)}
 
 
 def _counts(snapshot: Snapshot, unit: str) -> str:

@@ -29,8 +29,10 @@ from napari_relabel.gui.parts import (
     QuietSpinBox,
     action_button,
     action_check,
+    button,
     row,
 )
+from napari_relabel.gui.transitions_window import TransitionsWindow
 from napari_relabel.review.learning import LearnReport
 from napari_relabel.review.snapshot import Snapshot
 
@@ -77,8 +79,15 @@ class RulePanel(QWidget):
         layout.addWidget(self.histogram)
         delta = QLabel("delta")
         layout.addLayout(row(delta, self.slider, self.value, stretch=(0, 1, 0)))
+        self.transitions = TransitionsWindow(controller, commands, self)
+        self.apart = button("a→b…", "A threshold of its own for every transition")
+        self.apart.setFixedWidth(48)
+        self.apart.clicked.connect(self.transitions.open_here)
         layout.addLayout(
-            row(QLabel("rule"), self.rule, QLabel("of"), self.kind, stretch=(0, 1, 0, 1))
+            row(
+                *(QLabel("rule"), self.rule, QLabel("of"), self.kind, self.apart),
+                stretch=(0, 1, 0, 1, 0),
+            )
         )
         self.uncertainty = action_check(actions, "uncertainty", "show uncertainty")
         layout.addLayout(
@@ -206,6 +215,7 @@ class RulePanel(QWidget):
             for kind in kinds:
                 self.kind.addItem(kind_title(kind, method), kind)
         self.kind.setCurrentIndex(self.kind.findData(options.kind))
+        self.apart.setEnabled(estimate is not None and estimate.mean is not None)
         self.kind.setEnabled(options.rule in ("gated", "uncertainty") and len(kinds) > 1)
 
     def _theme(self, event: object = None) -> None:

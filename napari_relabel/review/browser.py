@@ -40,6 +40,12 @@ class ReviewBrowser(ReviewCases):
         return self._case.labels
 
     @property
+    def class_names(self) -> dict[int, str]:
+        """Name of every class of the open case, by its index."""
+        names = self.folder.class_names
+        return {i: names.get(value, str(i)) for i, value in enumerate(self.labels.values)}
+
+    @property
     def image(self) -> ImageVolume | None:
         """Image of the open case, read when first asked for; None where there is none."""
         if self._image is None:
