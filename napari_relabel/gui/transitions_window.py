@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_relabel.core.rules import Transition, transition_thresholds
 from napari_relabel.gui.colors import transition_color
@@ -48,11 +48,16 @@ class TransitionsWindow(QDialog):
             "As the case has them", "The mean probability of a class over the voxels labelled so"
         )
         self.reset.clicked.connect(lambda: commands.set_options(thresholds=None))
-        self._grid = QGridLayout()
+        body, scroll = QWidget(), QScrollArea()
+        self._grid = QGridLayout(body)
+        scroll.setWidget(body)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
         layout = QVBoxLayout(self)
         layout.addWidget(about)
-        layout.addLayout(self._grid)
+        layout.addWidget(scroll, 1)
         layout.addWidget(self.reset)
+        self.resize(440, 260)
         self._key: object = None
         self._shown: object = None
         controller.refreshed.connect(self._follow)
@@ -107,12 +112,14 @@ class TransitionsWindow(QDialog):
             box.setDecimals(3)
             box.setRange(0, 1)
             box.setSingleStep(0.01)
+            box.setMinimumWidth(110)
             box.valueChanged.connect(partial(self._set, (a, b)))
             self.thresholds[a, b], self._open[a, b] = box, QLabel()
             self._grid.addWidget(QLabel(f"{swatch} {names[a]} → {names[b]}"), at, 0)
             self._grid.addWidget(box, at, 1)
             self._grid.addWidget(self._open[a, b], at, 2)
         self._grid.setColumnStretch(2, 1)
+        self._grid.setRowStretch(len(pairs), 1)
 
     def _set(self, transition: Transition, value: float) -> None:
         session = self._controller.session
