@@ -29,6 +29,7 @@ unit:
 docs:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
 	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/session.py
 
 clean:
 	rm -rf .venv demo-output
