@@ -200,7 +200,7 @@ class LayerSet:
             if current is None
             else (current.id, self.frame.box(current.bbox, session.given.shape)),
         )
-        self.flips.refresh(extent=False, thumbnail=False)
+        _changed_in_place(self.flips)
 
     def show_exhibit(self, session: ReviewSession, exhibit: Exhibit | None) -> None:
         """Show one proposal as if it were the only open one, with nothing to paint on, or stop."""
@@ -218,7 +218,7 @@ class LayerSet:
     def show_decisions(self, session: ReviewSession, box: Box) -> None:
         """Show the corrected labels where they changed."""
         self._buffer[box] = session.corrected[box]
-        self.corrected.refresh(extent=False, thumbnail=False)
+        _changed_in_place(self.corrected)
 
     def set_view(self, view: View) -> None:
         """Choose which labels are visible."""
@@ -279,6 +279,12 @@ class LayerSet:
         )
         self.image.contrast_limits = automatic
         self._window = tuple(self.image.contrast_limits)
+
+
+def _changed_in_place(layer: Labels) -> None:
+    layer.refresh(extent=False, thumbnail=False)
+    # For views of other plugins that show the same array, as orthogonal ones do.
+    layer.events.data(value=layer.data)
 
 
 def _flips(session: ReviewSession, frame: Frame) -> FlipsArray:

@@ -38,9 +38,9 @@ def frame_box(viewer: Viewer, layer: Labels, anchor: tuple[int, ...], box: Box) 
     """
     offset = viewer.dims.ndim - layer.ndim
     point = layer.data_to_world(anchor)
-    hidden = [axis for axis in viewer.dims.not_displayed if axis >= offset]
-    if hidden:
-        viewer.dims.set_point(hidden, [float(point[axis - offset]) for axis in hidden])
+    if any(axis >= offset for axis in viewer.dims.not_displayed):
+        # All axes, so that views along the others, which plugins add, come there too.
+        viewer.dims.set_point(range(offset, viewer.dims.ndim), [float(x) for x in point])
     shown = [axis - offset for axis in viewer.dims.displayed]
     if min(shown) < 0:
         return

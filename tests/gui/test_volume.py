@@ -55,6 +55,33 @@ def test_a_volume_is_shown_axially_in_mm_and_reviewed_in_the_order_of_the_file(
     assert f"{session.snapshot.volume_ml:.2f} ml" in dock.decisions.counts.text()
 
 
+def test_views_of_other_plugins_go_to_the_proposal_and_see_decisions(
+    window: napari.Viewer, open_dock: OpenDock, volume: ReviewFolder
+) -> None:
+    """Orthogonal views hold layers of the same arrays, and follow the point and `events.data`."""
+    dock = open_dock(volume)
+    session, layers = parts(dock)
+    seen: dict[str, int] = {"corrected labels": 0, "proposed flips": 0}
+
+    def changed(event: Any) -> None:
+        seen[event.source.name] += int(event.value[voxel])
+
+    voxel = layers.frame.voxel(session.current.anchor, session.given.shape)
+    for layer in (layers.corrected, layers.flips):
+        layer.events.data.connect(changed)
+    assert window.dims.current_step == voxel
+    before = int(layers.corrected.data[voxel]), int(layers.flips.data[voxel])
+    dock.commands.accept()
+    settle(dock)
+    assert window.dims.current_step == layers.frame.voxel(
+        session.current.anchor, session.given.shape
+    )
+    assert seen["corrected labels"] == 1 - before[0]
+    assert seen["proposed flips"] != before[1]
+    for layer in (layers.corrected, layers.flips):
+        layer.events.data.disconnect(changed)
+
+
 def test_proposals_can_be_decided_in_3d_too(
     window: napari.Viewer, open_dock: OpenDock, volume: ReviewFolder
 ) -> None:
