@@ -130,7 +130,8 @@ def _check_pair(
 
 def _source(layer: Image | Labels) -> Path | None:
     path = layer.source.path
-    if path is None or not Path(path).is_file():
+    # A folder too: an OME-Zarr store, a DICOM series.
+    if path is None or not Path(path).exists():
         return None
     return Path(path)
 

@@ -10,6 +10,7 @@ import napari
 import nibabel as nib
 import numpy as np
 import pytest
+import zarr
 from gui_cases import estimate_with_doubts, settle, squares
 from napari.layers import Image, Labels
 from napari.layers._source import layer_source
@@ -64,6 +65,26 @@ def test_a_volume_that_another_plugin_turned_is_reviewed_in_its_files_geometry(
     exported = nib.load(report.path)
     np.testing.assert_array_equal(exported.affine, nib.load(files[0]).affine)
     np.testing.assert_array_equal(np.asarray(exported.dataobj), session.corrected)
+    session.close()
+
+
+def test_a_store_that_is_a_folder_keeps_its_geometry(tmp_path: Path) -> None:
+    labels, scale = random_labels((5, 6, 7)), [2.0, 0.5, 0.25]
+    group = zarr.open_group(tmp_path / "cells.ome.zarr", mode="w", zarr_format=3)
+    group.create_array("0", data=labels)
+    axes = [{"name": a, "type": "space", "unit": "micrometer"} for a in "zyx"]
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+    made = review_of_layers(
+        None, layer_of(Labels, labels, tmp_path / "cells.ome.zarr", scale=scale)
+    )
+    assert made.note == "Masks will have the exact geometry of cells.ome.zarr."
+    session = ReviewSession(made.folder, reviewer="anna")
+    session.edit(np.True_, 1, (slice(0, 2), slice(0, 3), slice(0, 4)))
+    report = session.export(tmp_path / "out")
+    written = zarr.open_group(report.path, mode="r")
+    np.testing.assert_array_equal(written["0"], session.corrected)
+    assert written.attrs["ome"]["multiscales"][0]["datasets"][0] == level
     session.close()
 
 
