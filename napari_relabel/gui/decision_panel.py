@@ -50,7 +50,10 @@ class DecisionPanel(QWidget):
         self._controller = controller
         self.counts = QLabel()
         self.counts.setWordWrap(True)
-        self.counts.setToolTip("Open proposals at this delta, and how far the labels moved")
+        self.counts.setToolTip(
+            "Open proposals at this delta, how far the labels moved, and the Dice that deciding\n"
+            "on the open proposals is expected to add: little of it left is a reason to go on"
+        )
         self.expected = QLabel()
         self.expected.setWordWrap(True)
         self.expected.setToolTip(
@@ -231,7 +234,9 @@ def _counts(snapshot: Snapshot, unit: str) -> str:
     if snapshot.volume_ml is not None:
         first.append(f"{snapshot.volume_ml:.2f} ml")
     first.append(f"{100 * snapshot.flip_fraction:.2f} %")
-    second = f"Dice to given <b>{snapshot.dice_to_given:.3f}</b>"
+    second = [f"Dice to given <b>{snapshot.dice_to_given:.3f}</b>"]
+    if snapshot.open_worth is not None and snapshot.open_regions:
+        second.append(f"open ones worth <b>{snapshot.open_worth:+.4f}</b>")
     decided = [
         f"{count:,} {name}"
         for count, name in (
@@ -243,4 +248,6 @@ def _counts(snapshot: Snapshot, unit: str) -> str:
         if count
     ]
     gap = "&nbsp;&nbsp; "
-    return "<br>".join([gap.join(first), second, gap.join(decided) or "nothing decided yet"])
+    return "<br>".join(
+        [gap.join(first), gap.join(second), gap.join(decided) or "nothing decided yet"]
+    )

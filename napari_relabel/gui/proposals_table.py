@@ -192,11 +192,15 @@ class ProposalsModel(QAbstractTableModel):
         return self._names.get(index, str(index))
 
     def _tip(self, region: Region) -> str:
+        assert self._regions is not None
+        gain = self._regions.gain
+        worth = "" if gain is None else f"\nexpected to add {gain[region.id - 1]:.4f} Dice"
         volume = "" if region.volume_ml is None else f", {region.volume_ml:.3g} ml"
         return (
             f"Proposal {region.id}: {region.voxels:,} voxels{volume} from "
             f"{self._name(region.source)} to {self._name(region.target)}\n"
             f"{self._score_name}: mean {region.mean_score:.3f}, largest {region.max_score:.3f}"
+            f"{worth}"
         )
 
 

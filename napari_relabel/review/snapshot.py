@@ -71,3 +71,14 @@ class Snapshot:
     def open_regions(self) -> int:
         """Number of regions that are still open, skipped ones included."""
         return int(np.count_nonzero(self.region_open_voxels))
+
+    @property
+    def open_worth(self) -> float | None:
+        """Dice that deciding on the open regions is expected to add, each taken alone.
+
+        None without probabilities, or where the regions are not ready.
+        """
+        gain = self.regions.gain
+        if gain is None or not self.regions_ready:
+            return None
+        return float(gain[self.region_open_voxels > 0].sum())

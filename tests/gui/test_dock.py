@@ -261,6 +261,25 @@ def test_delta_from_slider_histogram_and_box_moves_all_of_them(
     assert f"{session.snapshot.open_voxels:,} px" in dock.decisions.counts.text()
 
 
+def test_what_is_left_of_a_case_is_said_in_dice(
+    open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    """Two proposals: what is said is the gain of both, then of one, then nothing."""
+    dock = open_dock(pictures)
+    session = session_of(dock)
+    gains = session.snapshot.regions.gain
+    assert gains is not None
+    assert len(gains) == 2
+    for left in (gains.sum(), gains[1], 0):
+        said = f"worth <b>{left:+.4f}</b>"
+        assert (said in dock.decisions.counts.text()) == bool(left)
+        dock.commands.accept()
+        settle(dock)
+    assert "worth" not in dock.decisions.counts.text()
+    tip = dock.decisions.table.proposals.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
+    assert f"expected to add {gains[0]:.4f} Dice" in tip
+
+
 def test_rule_kind_and_smallest_size(open_dock: OpenDock, pictures: ReviewFolder) -> None:
     dock = open_dock(pictures)
     session, rule = session_of(dock), dock.rule
