@@ -39,6 +39,7 @@ from napari_relabel.gui.keys_window import KeysWindow
 from napari_relabel.gui.learning import Learning
 from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.open_layers import review_of_layers
+from napari_relabel.gui.palette import offer_in_palette
 from napari_relabel.gui.reporting import Reporting
 from napari_relabel.gui.rule_panel import RulePanel
 from napari_relabel.gui.save_panel import SavePanel
@@ -97,7 +98,9 @@ class ReviewDock(QScrollArea):
         self._fade.timeout.connect(self.status.clear)
         self.estimating = Estimating(self.controller, self.listing)
         self.attention = Attention(self.controller, self, (self.cases,))
+        self._withdraw = offer_in_palette(actions, self)
         self._closers: list[Callable[[], None]] = [
+            self._withdraw,
             self.cases.hide,
             self.keys.hide,
             self.attention.close,
@@ -211,6 +214,7 @@ class ReviewDock(QScrollArea):
         closers, last = (
             self._closers,
             [
+                self._withdraw,
                 self.attention.keep,
                 self.estimating.close,
                 self.learning.close,

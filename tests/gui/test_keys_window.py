@@ -74,3 +74,20 @@ def test_the_search_finds_by_what_an_action_does(
         if not window.table.isRowHidden(i)
     ]
     assert shown == ["Accept the rest of this slice", "Reject the rest of this slice"]
+
+
+def test_the_command_palette_has_every_action_while_the_dock_is_there(
+    open_dock: OpenDock, pictures: ReviewFolder, qtbot: QtBot
+) -> None:
+    dock = open_dock(pictures)
+    session, window = dock.controller.session, dock.controller.viewer.window
+    assert session is not None
+    palette = window._qt_window._command_palette
+    window._toggle_command_palette()
+    qtbot.keyClicks(palette._line, "relabel accept the rest of this case")
+    qtbot.keyClick(palette._line, Qt.Key.Key_Return)
+    settle(dock)
+    assert session.snapshot.accepted_voxels > 0
+    assert session.snapshot.open_voxels == 0
+    dock.close_dock()
+    assert not [c for c in palette._list.all_commands if c.title.startswith("Relabel: ")]
