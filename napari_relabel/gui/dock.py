@@ -98,7 +98,7 @@ class ReviewDock(QScrollArea):
         self._fade.timeout.connect(self.status.clear)
         self.estimating = Estimating(self.controller, self.listing)
         self.attention = Attention(self.controller, self, (self.cases,))
-        self._withdraw = offer_in_palette(actions, self)
+        self._withdraw = offer_in_palette(actions)
         self._closers: list[Callable[[], None]] = [
             self._withdraw,
             self.cases.hide,

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Callable
+from functools import partial
 
 from app_model.types import Action as AppAction
 from napari._app_model import get_app_model
 
-from napari_relabel.gui.actions import Action
+from napari_relabel.gui.action_table import ActionTable
 
 
-def offer_in_palette(actions: Iterable[Action], owner: object) -> Callable[[], None]:
+def offer_in_palette(actions: ActionTable) -> Callable[[], None]:
     """Offer actions in the command palette.
 
     Parameters
     ----------
-    actions : iterable of Action
+    actions : ActionTable
         What to offer. One that is held does nothing there and is left out.
-    owner : object
-        Tells those of several docks apart.
 
     Returns
     -------
@@ -26,13 +26,15 @@ def offer_in_palette(actions: Iterable[Action], owner: object) -> Callable[[], N
         Takes them out again.
     """
     app = get_app_model()
+    # The application remembers its actions for good, also those that were taken out.
+    table = weakref.ref(actions)
     disposers = [
         app.register_action(
             AppAction(
-                id=f"napari-relabel.{id(owner)}.{action.id}",
+                id=f"napari-relabel.{id(actions)}.{action.id}",
                 title=f"Relabel: {action.title}",
                 tooltip=action.tip,
-                callback=action.run,
+                callback=partial(_run, table, action.id),
             )
         )
         for action in actions
@@ -44,3 +46,9 @@ def offer_in_palette(actions: Iterable[Action], owner: object) -> Callable[[], N
             disposers.pop()()
 
     return withdraw
+
+
+def _run(table: weakref.ref[ActionTable], action_id: str) -> None:
+    actions = table()
+    if actions is not None:
+        actions[action_id].run()
