@@ -1,13 +1,10 @@
-"""Rows 7, 9, 10 and 15: from probabilities to a list of proposals, and decisions to the disk."""
+"""Rows 7, 9 and 10: from probabilities to a list of proposals."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
-import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -114,25 +111,6 @@ def segments() -> Paired:
         20.0,
         f"{OTHER}: segments of one value there, connected regions here",
     )
-
-
-def journal(decisions: int = 100_000) -> dict[str, float]:
-    """Row 15: milliseconds until a decision is stored, the last tenth of many."""
-    from napari_relabel.review.changes import Change, pack_bits
-    from napari_relabel.review.journal import Context, JournalWriter
-
-    change = Change("accept", (slice(0, 8),) * 3, 512, pack_bits(np.ones((8, 8, 8), bool)), 1)
-    context = Context("case", "0" * 64, "gated", "{}", 0.2, "total", "mcdo", "m" * 64, 10, 10)
-    times = []
-    with tempfile.TemporaryDirectory() as folder:
-        writer = JournalWriter(Path(folder), "ana", ())
-        for _ in range(decisions):
-            start = time.perf_counter()
-            writer.append("accept", context, change=change)
-            times.append(1000 * (time.perf_counter() - start))
-        writer.close()
-    last = np.array(times[-decisions // 10 :])
-    return {"median_ms": float(np.median(last)), "p95_ms": float(np.quantile(last, 0.95))}
 
 
 def _corners(boxes: Iterable[tuple[slice, ...]]) -> set[tuple[tuple[int, int], ...]]:
