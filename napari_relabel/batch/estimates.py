@@ -59,7 +59,7 @@ def estimate_dataset(
     review : Path
         REVIEW folder; made where it is not there yet. Cases that have an estimate are skipped.
     models : sequence of Path or str
-        RUN folders, model files or names of bundled models; several for an ensemble, none for
+        Each as for `napari_relabel.models.opening.open_models`; several for an ensemble, none for
         ``"given"``.
     method : {"mcdo", "ensemble", "tta", "given"}
         Sampler; ``"given"`` takes the maps that the data set names.
@@ -158,7 +158,7 @@ class ModelEstimates:
     Parameters
     ----------
     models : sequence of Path or str
-        RUN folders, model files or names of bundled models; several for an ensemble.
+        Each as for `napari_relabel.models.opening.open_models`; several for an ensemble.
     method : {"mcdo", "ensemble", "tta"}
         Sampler.
     n_samples : int
@@ -171,7 +171,7 @@ class ModelEstimates:
     Raises
     ------
     InputError
-        If a model is unusable.
+        If a model is unusable, or can run code and is not trusted.
     """
 
     def __init__(
@@ -182,9 +182,9 @@ class ModelEstimates:
         seed: int,
         precision: Precision = "float32",
     ) -> None:
-        from napari_relabel.models.loading import load_models
+        from napari_relabel.models.opening import open_models
 
-        self._models = [model for path in models for model in load_models(path)]
+        self._models = [model for path in models for model in open_models(path)]
         self._method: SamplingMethod = method
         self._n_samples = n_samples
         self._seed = seed
@@ -202,6 +202,7 @@ class ModelEstimates:
             channel_axis=image.channel_axis,
             seed=self._seed,
             voxel_mm=image.geometry.voxel_mm,
+            affine=image.geometry.affine,
             case_id=case_id,
             precision=self._precision,
         )

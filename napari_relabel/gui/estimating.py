@@ -237,6 +237,7 @@ def _estimate(
             n_samples=n_samples,
             channel_axis=image.channel_axis,
             voxel_mm=image.geometry.voxel_mm,
+            affine=image.geometry.affine,
             case_id=case_id,
             precision="auto",
         )
