@@ -118,10 +118,10 @@ class _Given:
 
     def __init__(self, dataset: Dataset, folder: ReviewFolder) -> None:
         maps = [case.uncertainty for case in dataset.cases if case.uncertainty is not None]
-        if not maps and not any(case.probability for case in dataset.cases):
+        if not any(case.given_map() for case in dataset.cases):
             raise InputError(
-                f"{dataset.root} names no maps: use a manifest with a column 'uncertainty' or "
-                "'probability'"
+                f"{dataset.root} names no maps: use a manifest with a column 'uncertainty', "
+                "'probability' or 'samples'"
             )
         # One range for all maps, so that a delta means the same in every case.
         self._maximum = common_maximum(maps, len(folder.values)) if maps else None
@@ -130,13 +130,14 @@ class _Given:
         assert case.labels is not None
         yield "reading"
         labels = read_labels(case.labels, values=folder.values)
-        if case.probability is not None:
-            estimate = given_estimate(read_map(case.probability), labels, holds="probability")
-        elif case.uncertainty is not None:
-            volume = read_map(case.uncertainty)
-            estimate = given_estimate(volume, labels, maximum=self._maximum)
-        else:
-            raise InputError(f"case {case.id} names no uncertainty or probability map")
+        given = case.given_map()
+        if given is None:
+            raise InputError(f"case {case.id} names no map")
+        path, holds = given
+        maximum = self._maximum if holds == "uncertainty" else None
+        estimate = given_estimate(
+            read_map(path), labels, holds=holds, maximum=maximum, origin=case.origin
+        )
         folder.set_estimate(case.id, estimate)
 
 

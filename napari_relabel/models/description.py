@@ -20,6 +20,7 @@ _KEYS = (
     "model",
     "architecture",
     "arguments",
+    "dropout",
     "normalisation",
     "orientation",
     "spacing_mm",
@@ -42,6 +43,8 @@ class Description:
         Class in ``monai.networks.nets`` that the weights are for.
     arguments : dict
         Of its constructor.
+    dropout : float
+        Of weights of a BasicUNet, which don't tell.
     normalisation : Normalisation, optional
         What is done to intensities.
     place : Orientation, optional
@@ -58,6 +61,7 @@ class Description:
     model: str
     architecture: str | None
     arguments: Mapping[str, Any]
+    dropout: float
     normalisation: Normalisation | None
     place: Orientation | None
     working: WorkingGrid | None
@@ -105,6 +109,7 @@ def read_description(path: Path) -> Description:
             model=_located(path, content["model"]),
             architecture=architecture,
             arguments=arguments,
+            dropout=float(content.get("dropout", 0)),
             normalisation=None if normalisation is None else Normalisation.from_json(normalisation),
             place=None if orientation is None else Orientation(orientation),
             working=WorkingGrid.from_json(grid) if grid else None,

@@ -178,7 +178,7 @@ def _load(
             ),
         )
     if files.files and not _is_ours(files.path):
-        return (load_weights(files.path),)
+        return (load_weights(files.path, dropout=description.dropout if description else 0),)
     return load_models(files.source)
 
 

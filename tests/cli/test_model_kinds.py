@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from napari_relabel.cli.app import app
+from napari_relabel.models.unet import RelabelUNet, UNetConfig
 from napari_relabel.review.folder import ReviewFolder
 
 GRID = (32, 48)
@@ -200,6 +201,14 @@ def test_dropout_is_sampled_where_the_kind_keeps_it(
     made = ReviewFolder.open(tmp_path / "review").load_estimate("a")
     assert made is not None
     assert made.uncertainty("epistemic").max() > 1e-3
+
+
+def test_weights_of_a_basic_unet_say_nothing_but_themselves(tmp_path: Path, dataset: Path) -> None:
+    torch.save(RelabelUNet(UNetConfig(2, 1, 2, 4)).state_dict(), tmp_path / "w.pt")
+    flat = estimate(dataset, tmp_path / "review", str(tmp_path / "w.pt"), code=1)
+    assert "two passes of this network" in flat.stdout
+    model = described(tmp_path, "w.pt", dropout=0.4)
+    estimate(dataset, tmp_path / "review", model, method="mcdo", samples="3")
 
 
 def test_a_changed_file_asks_again_and_its_estimates_have_another_hash(

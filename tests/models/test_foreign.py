@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,13 @@ def test_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(b"1")
     with pytest.raises(InputError, match="is not a torch file"):
         load_trusted(tmp_path / "net.pt")
+
+
+def test_onnx_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "n.onnx").write_bytes(b"1")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"needs onnxruntime.*napari-relabel\[onnx\]"):
+        load_trusted(tmp_path / "n.onnx")
 
 
 def test_onnx(tmp_path: Path) -> None:
