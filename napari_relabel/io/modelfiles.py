@@ -69,6 +69,13 @@ class ModelFiles:
         """Whether loading or using it runs code of whoever made it."""
         return self.kind in UNSAFE
 
+    @property
+    def place(self) -> str:
+        """What was named, whatever the working directory."""
+        if self.function:
+            return f"{self.path.resolve()}:{self.function}"
+        return str(Path(self.source).resolve())
+
     def sha256(self) -> str:
         """SHA-256 over the kind, and the name and content of every file.
 

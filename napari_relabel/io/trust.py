@@ -67,7 +67,7 @@ def trust(model: ModelFiles, sha256: str | None = None) -> None:
         If the list cannot be read or written.
     """
     trusted = _trusted()
-    trusted[sha256 or model.sha256()] = {"path": str(model.path.resolve()), "kind": model.kind}
+    trusted[sha256 or model.sha256()] = {"path": model.place, "kind": model.kind}
     with atomic_path(trust_file()) as temporary:
         temporary.write_text(json.dumps(trusted, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -94,8 +94,7 @@ def require_trust(model: ModelFiles) -> str:
     if model.unsafe:
         trusted = _trusted()
         if sha256 not in trusted:
-            path = str(model.path.resolve())
-            changed = any(entry.get("path") == path for entry in trusted.values())
+            changed = any(entry.get("path") == model.place for entry in trusted.values())
             raise NotTrustedError(model, sha256, changed=changed)
     return sha256
 

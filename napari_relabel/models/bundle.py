@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,13 +102,24 @@ def load_bundle(model: ModelFiles) -> ForeignModel:
     parser.read_config(str(configs[0]))
     parser["bundle_root"] = str(folder)
     name = "network_def" if "network_def" in parser else "network"
-    network: nn.Module = parser.get_parsed_content(name)
-    network.load_state_dict(read_weights(weights), strict=True)
-    loaded = ForeignModel(folder.name, network.cpu().eval())
-    if "preprocessing" not in parser:
-        return loaded
-    patch = _patch(parser)
-    return _prepared(loaded, parser.get_parsed_content("preprocessing"), folder.name, patch)
+    with _importable(folder):
+        network: nn.Module = parser.get_parsed_content(name)
+        network.load_state_dict(read_weights(weights), strict=True)
+        loaded = ForeignModel(folder.name, network.cpu().eval())
+        if "preprocessing" not in parser:
+            return loaded
+        preprocessing = parser.get_parsed_content("preprocessing")
+    return _prepared(loaded, preprocessing, folder.name, _patch(parser))
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a configuration import the bundle's own ``scripts``."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 def _patch(parser: ConfigParser) -> tuple[int, ...] | None:

@@ -85,6 +85,16 @@ def test_functions_are_found_without_importing_anything(
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_fold_of_a_trusted_network_has_not_changed(tmp_path: Path) -> None:
+    for name in ("plans.json", "dataset.json", "fold_0/checkpoint_final.pth"):
+        written(tmp_path / name)
+    written(tmp_path / "fold_1/checkpoint_final.pth", "y")
+    trust(model_source(tmp_path))
+    with pytest.raises(NotTrustedError) as asked:
+        require_trust(model_source(tmp_path / "fold_1"))
+    assert not asked.value.changed
+
+
 def test_trust_is_asked_for_once_and_again_after_a_change(tmp_path: Path) -> None:
     file = written(tmp_path / "nets.py", "def build(): ...")
     model = model_source(f"{file}:build")

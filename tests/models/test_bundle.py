@@ -116,3 +116,18 @@ def test_steps_that_cannot_be_undone_here_are_refused(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b", LayerDropout(spatial_dims=3), TURN, crop)
     with pytest.raises(InputError, match="b: its preprocessing has CenterSpatialCropd"):
         load_trusted(folder)
+
+
+def test_a_bundle_brings_its_own_network(tmp_path: Path) -> None:
+    network = torch.nn.Conv2d(1, 2, 3, padding=1)
+    init_bundle(str(tmp_path / "own"), network=network)
+    (tmp_path / "own" / "scripts").mkdir()
+    (tmp_path / "own" / "scripts" / "nets_of_own.py").write_text(
+        "import torch\ndef make(k):\n    return torch.nn.Conv2d(1, k, 3, padding=1)\n"
+    )
+    config = {"network_def": {"_target_": "scripts.nets_of_own.make", "k": "$1 + 1"}}
+    ConfigParser.export_config_file(config, str(tmp_path / "own" / "configs" / "inference.json"))
+    model = load_trusted(tmp_path / "own")
+    x = torch.ones(1, 1, 5, 5)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.module(x), network(x))
