@@ -83,7 +83,7 @@ def estimate_review(
     agenda : Agenda
         Which cases; those that have an estimate by the time it is their turn are skipped.
     models : sequence of Path or str
-        RUN folders, model files or names of bundled models; several for an ensemble.
+        Each as for `napari_relabel.models.opening.open_models`; several for an ensemble.
     method : {"mcdo", "ensemble", "tta"}
         Sampler.
     n_samples : int

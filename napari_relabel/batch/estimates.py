@@ -59,7 +59,7 @@ def estimate_dataset(
     review : Path
         REVIEW folder; made where it is not there yet. Cases that have an estimate are skipped.
     models : sequence of Path or str
-        RUN folders, model files or names of bundled models; several for an ensemble, none for
+        Each as for `napari_relabel.models.opening.open_models`; several for an ensemble, none for
         ``"given"``.
     method : {"mcdo", "ensemble", "tta", "given"}
         Sampler; ``"given"`` takes the maps that the data set names.
@@ -118,10 +118,10 @@ class _Given:
 
     def __init__(self, dataset: Dataset, folder: ReviewFolder) -> None:
         maps = [case.uncertainty for case in dataset.cases if case.uncertainty is not None]
-        if not maps and not any(case.probability for case in dataset.cases):
+        if not any(case.given_map() for case in dataset.cases):
             raise InputError(
-                f"{dataset.root} names no maps: use a manifest with a column 'uncertainty' or "
-                "'probability'"
+                f"{dataset.root} names no maps: use a manifest with a column 'uncertainty', "
+                "'probability' or 'samples'"
             )
         # One range for all maps, so that a delta means the same in every case.
         self._maximum = common_maximum(maps, len(folder.values)) if maps else None
@@ -130,13 +130,14 @@ class _Given:
         assert case.labels is not None
         yield "reading"
         labels = read_labels(case.labels, values=folder.values)
-        if case.probability is not None:
-            estimate = given_estimate(read_map(case.probability), labels, holds="probability")
-        elif case.uncertainty is not None:
-            volume = read_map(case.uncertainty)
-            estimate = given_estimate(volume, labels, maximum=self._maximum)
-        else:
-            raise InputError(f"case {case.id} names no uncertainty or probability map")
+        given = case.given_map()
+        if given is None:
+            raise InputError(f"case {case.id} names no map")
+        path, holds = given
+        maximum = self._maximum if holds == "uncertainty" else None
+        estimate = given_estimate(
+            read_map(path), labels, holds=holds, maximum=maximum, origin=case.origin
+        )
         folder.set_estimate(case.id, estimate)
 
 
@@ -158,7 +159,7 @@ class ModelEstimates:
     Parameters
     ----------
     models : sequence of Path or str
-        RUN folders, model files or names of bundled models; several for an ensemble.
+        Each as for `napari_relabel.models.opening.open_models`; several for an ensemble.
     method : {"mcdo", "ensemble", "tta"}
         Sampler.
     n_samples : int
@@ -171,7 +172,7 @@ class ModelEstimates:
     Raises
     ------
     InputError
-        If a model is unusable.
+        If a model is unusable, or can run code and is not trusted.
     """
 
     def __init__(
@@ -182,9 +183,9 @@ class ModelEstimates:
         seed: int,
         precision: Precision = "float32",
     ) -> None:
-        from napari_relabel.models.loading import load_models
+        from napari_relabel.models.opening import open_models
 
-        self._models = [model for path in models for model in load_models(path)]
+        self._models = [model for path in models for model in open_models(path)]
         self._method: SamplingMethod = method
         self._n_samples = n_samples
         self._seed = seed
@@ -202,6 +203,7 @@ class ModelEstimates:
             channel_axis=image.channel_axis,
             seed=self._seed,
             voxel_mm=image.geometry.voxel_mm,
+            affine=image.geometry.affine,
             case_id=case_id,
             precision=self._precision,
         )

@@ -19,6 +19,7 @@ def review_of_files(
     *,
     uncertainty: Path | None = None,
     probability: Path | None = None,
+    samples: Path | None = None,
 ) -> ReviewFolder:
     """REVIEW folder for one image and its mask, in the user's data directory.
 
@@ -30,6 +31,8 @@ def review_of_files(
         Uncertainty map on the same grid, made elsewhere.
     probability : Path, optional
         Foreground or class probability map on the same grid, made elsewhere.
+    samples : Path, optional
+        Several of those, stacked.
 
     Returns
     -------
@@ -42,8 +45,14 @@ def review_of_files(
     ReviewError
         If one of the files has changed since the review was begun.
     """
-    if uncertainty is not None and probability is not None:
-        raise InputError("give an uncertainty map or a probability map, not both")
+    maps: dict[Holds, Path | None] = {
+        "uncertainty": uncertainty,
+        "probability": probability,
+        "samples": samples,
+    }
+    given = [(path, holds) for holds, path in maps.items() if path is not None]
+    if len(given) > 1:
+        raise InputError("give an uncertainty map, a probability map or samples, one of them")
     pair = f"{image.resolve()}\n{labels.resolve()}"
     name = f"{bare_name(labels)}-{hashlib.sha256(pair.encode()).hexdigest()[:8]}"
     path = default_review_root() / name
@@ -52,10 +61,8 @@ def review_of_files(
     else:
         case = NewCase(id=bare_name(labels), labels=labels, image=image)
         folder = ReviewFolder.create(path, [case])
-    made_elsewhere = uncertainty or probability
-    if made_elsewhere is not None:
+    for made_elsewhere, holds in given:
         volume = read_labels(labels, values=folder.values)
-        holds: Holds = "uncertainty" if uncertainty is not None else "probability"
-        given = given_estimate(read_map(made_elsewhere), volume, holds=holds)
-        folder.set_estimate(folder.cases[0].id, given)
+        estimate = given_estimate(read_map(made_elsewhere), volume, holds=holds)
+        folder.set_estimate(folder.cases[0].id, estimate)
     return folder

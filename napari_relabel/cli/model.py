@@ -34,9 +34,19 @@ def estimate(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="RUN folder, model file or bundled name; once per member for an ensemble."
+            help="RUN folder, bundled name, or a model of your own (docs/models.md): weights, "
+            "TorchScript, exported program, ONNX, MONAI bundle, nnU-Net, Python function, or a "
+            "JSON description of one. Once per member for an ensemble."
         ),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Run models that can contain code of whoever made them, now and until their "
+            "files change.",
+        ),
+    ] = False,
     method: Annotated[MethodChoice, typer.Option(help="Sampler.")] = MethodChoice.mcdo,
     samples: Annotated[int, typer.Option(min=1, help="Stochastic predictions a case.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
@@ -53,6 +63,8 @@ def estimate(
     Examples
     --------
     napari-relabel estimate dataset --model run --out REVIEW
+    napari-relabel estimate dataset --model net.onnx --method tta --out REVIEW
+    napari-relabel estimate dataset --model net.ts --trust --out REVIEW
     napari-relabel estimate manifest.csv --method given --out REVIEW
     """
     from napari_relabel.batch.estimates import estimate_dataset
@@ -61,6 +73,11 @@ def estimate(
     if method is not MethodChoice.given and not model:
         fail("name a model with --model RUN (or use --method given with maps in the manifest)")
     cases = open_dataset(dataset)
+    if trust:
+        from napari_relabel.models.opening import trust_source
+
+        for source in model or []:
+            trust_source(source)
     steps = estimate_dataset(
         cases,
         review,

@@ -37,6 +37,10 @@ def review(
         Path | None,
         typer.Option(help="With an image: a foreground or class probability map made elsewhere."),
     ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="With an image: sampled probabilities made elsewhere, stacked."),
+    ] = None,
     reviewer: Reviewer = None,
 ) -> None:
     """Open a review in napari.
@@ -51,11 +55,13 @@ def review(
     from napari_relabel.review.folder import ReviewFolder
 
     if labels is None:
-        if uncertainty or probability:
+        if uncertainty or probability or samples:
             fail("a map goes with an image and its labels: review IMAGE LABELS --uncertainty MAP")
         folder = ReviewFolder.open(source)
     else:
-        folder = review_of_files(source, labels, uncertainty=uncertainty, probability=probability)
+        folder = review_of_files(
+            source, labels, uncertainty=uncertainty, probability=probability, samples=samples
+        )
         typer.echo(f"Decisions are kept in {folder.path}")
     run_review(folder, reviewer=reviewer)
 

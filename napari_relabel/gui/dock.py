@@ -197,6 +197,8 @@ class ReviewDock(QScrollArea):
         self.estimate.estimate_wanted.connect(self.estimating.start)
         self.estimate.all_wanted.connect(self.estimating.start_all)
         self.estimate.cancel_wanted.connect(self.estimating.cancel)
+        self.estimate.trusted.connect(self.estimating.trust_and_repeat)
+        self.estimating.trust_wanted.connect(self.estimate.ask_trust)
         self.estimate.map_wanted.connect(self.estimating.use_map)
         self.estimate.layer_wanted.connect(self._choose_layer)
         self.save.folder_changed.connect(self.saving.set_place)

@@ -9,8 +9,10 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
+    QInputDialog,
     QLabel,
     QMenu,
+    QMessageBox,
     QProgressBar,
     QVBoxLayout,
     QWidget,
@@ -27,6 +29,7 @@ from napari_relabel.gui.parts import (
     row,
 )
 from napari_relabel.gui.qt import Signal
+from napari_relabel.io.trust import NotTrustedError
 
 INSTALL = 'pip install "napari-relabel[model]"'
 METHODS = (
@@ -35,7 +38,9 @@ METHODS = (
     ("tta", "Test-time augm.", "The image is flipped, turned, scaled and brightened"),
 )
 #: Entries of the list of models that ask for one.
-_FILE, _RUN = "file", "run"
+_FILE, _RUN, _FUNCTION = "file", "run", "function"
+_ASK = (_FILE, _RUN, _FUNCTION)
+_FILTER = "Models (*.pt *.pth *.safetensors *.ts *.pt2 *.onnx *.json);;All files (*)"
 
 
 #: Bundled models by the number of axes of a case.
@@ -59,7 +64,7 @@ class EstimatePanel(QWidget):
     Attributes
     ----------
     estimate_wanted : Signal(object, str, int)
-        Model file, method, number of samples.
+        Model file, folder or function, method, number of samples.
     all_wanted : Signal(object, str, int)
         The same, for all cases that have no estimate.
     cancel_wanted : Signal()
@@ -68,6 +73,8 @@ class EstimatePanel(QWidget):
         File with a map, and what it holds: uncertainty, probability or samples.
     layer_wanted : Signal()
         Use an image layer of the viewer as the uncertainty map.
+    trusted : Signal(object)
+        The `NotTrustedError` that `ask_trust` asked about: the answer was yes.
     """
 
     estimate_wanted = Signal(object, str, int)
@@ -75,16 +82,31 @@ class EstimatePanel(QWidget):
     cancel_wanted = Signal()
     map_wanted = Signal(object, str)
     layer_wanted = Signal()
+    trusted = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self.model = QuietComboBox()
-        self.model.setToolTip("Network that estimates the uncertainty; the last entry picks a file")
+        self.model.setToolTip(
+            "Network that estimates the uncertainty; the last entries open one of your own"
+        )
+        self.question: QMessageBox | None = None
         self._bundled = bundled()
         for name, path in self._bundled.items():
             self.model.addItem(f"{name} (bundled)", path)
-        self.model.addItem("Model file…", _FILE)
-        self.model.addItem("Run folder…", _RUN)
+        for title, entry, tip in (
+            (
+                "Open a model file of my own…",
+                _FILE,
+                "Model of a training run, weights, TorchScript, exported program, ONNX, or a\n"
+                "JSON description that says what a model needs",
+            ),
+            ("Open a model folder…", _RUN, "Training run, MONAI bundle or nnU-Net"),
+            ("Python function…", _FUNCTION, "One that returns a torch module"),
+        ):
+            self.model.addItem(title, entry)
+            last = self.model.count() - 1
+            self.model.setItemData(last, tip, Qt.ItemDataRole.ToolTipRole)
         self.method = QuietComboBox()
         for method, title, tip in METHODS:
             self.method.addItem(title, method)
@@ -105,6 +127,7 @@ class EstimatePanel(QWidget):
         entries = QMenu(self)
         entries.addAction("Uncertainty map from a file…", lambda: self._choose_map("uncertainty"))
         entries.addAction("Probability map from a file…", lambda: self._choose_map("probability"))
+        entries.addAction("Sampled probabilities from a file…", lambda: self._choose_map("samples"))
         entries.addAction("Uncertainty map from a layer…", self.layer_wanted)
         self.maps = menu_button(
             "Use map…", "Use an uncertainty map instead of a model: a file or a layer", entries
@@ -159,11 +182,27 @@ class EstimatePanel(QWidget):
         """Say what the uncertainty of this case comes from, or what is being done."""
         self.source.setText(text)
 
-    def add_model(self, path: Path) -> None:
-        """Offer a model file or a RUN folder, and choose it."""
-        self.model.insertItem(0, path.name, path)
-        self.model.setItemData(0, str(path), Qt.ItemDataRole.ToolTipRole)
+    def add_model(self, source: Path | str) -> None:
+        """Offer a model file or folder or a Python function, and choose it."""
+        self.model.insertItem(0, Path(source).name, source)
+        self.model.setItemData(0, str(source), Qt.ItemDataRole.ToolTipRole)
         self.model.setCurrentIndex(0)
+
+    def ask_trust(self, refused: NotTrustedError) -> None:
+        """Ask whether a model that can run code is trusted; until then nothing of it runs."""
+        box = QMessageBox(self)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setWindowTitle("A model that can run code")
+        # A path must not be read as HTML.
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setText(refused.question)
+        box.setInformativeText("A yes is remembered until the files of the model change.")
+        box.addButton("Trust and run", QMessageBox.ButtonRole.AcceptRole)
+        no = box.addButton("Don't run it", QMessageBox.ButtonRole.RejectRole)
+        box.setDefaultButton(no)
+        box.accepted.connect(lambda: self.trusted.emit(refused))
+        self.question = box
+        box.open()
 
     def suit(self, ndim: int) -> None:
         """Choose the bundled model for cases with so many axes, in place of another bundled one."""
@@ -173,10 +212,10 @@ class EstimatePanel(QWidget):
             self.model.setCurrentIndex(paths.index(wanted))
 
     def _start(self, wanted: Any) -> None:
-        if self.model.currentData() in (_FILE, _RUN):
+        if self.model.currentData() in _ASK:
             self._choose_model(self.model.currentIndex())
         path = self.model.currentData()
-        if path not in (_FILE, _RUN):
+        if path not in _ASK:
             wanted.emit(path, self.method.currentData(), self.samples.value())
 
     def _show_samples(self) -> None:
@@ -184,23 +223,28 @@ class EstimatePanel(QWidget):
 
     def _choose_model(self, index: int) -> None:
         kind = self.model.itemData(index)
+        chosen: Path | str = ""
         if kind == _FILE:
-            path, _ = QFileDialog.getOpenFileName(
-                self, "Model file", filter="Models (*.pt *.safetensors);;All files (*)"
-            )
+            path, _ = QFileDialog.getOpenFileName(self, "Model file", filter=_FILTER)
+            chosen = Path(path) if path else ""
         elif kind == _RUN:
-            path = QFileDialog.getExistingDirectory(self, "Run folder of a training")
+            path = QFileDialog.getExistingDirectory(self, "Training run, MONAI bundle or nnU-Net")
+            chosen = Path(path) if path else ""
+        elif kind == _FUNCTION:
+            chosen, _ = QInputDialog.getText(
+                self, "Python function", "file.py:function or module:function"
+            )
         else:
             return
-        if path:
-            self.add_model(Path(path))
+        if chosen:
+            self.add_model(chosen)
         else:
             self.model.setCurrentIndex(0)
 
     def _choose_map(self, holds: str) -> None:
         path, _ = QFileDialog.getOpenFileName(
             self,
-            f"{holds.capitalize()} map",
+            "Sampled probabilities" if holds == "samples" else f"{holds.capitalize()} map",
             filter="Maps (*.nii *.nii.gz *.tif *.tiff *.npy *.npz *.png);;All files (*)",
         )
         if path:

@@ -26,7 +26,7 @@ def run_model(
     folder: ReviewFolder,
     case_id: str,
     image: ImageVolume,
-    model: Path,
+    model: Path | str,
     method: SamplingMethod,
     n_samples: int,
 ) -> Generator[Step, None, Estimate]:
@@ -42,6 +42,7 @@ def run_model(
         n_samples=n_samples,
         channel_axis=image.channel_axis,
         voxel_mm=image.geometry.voxel_mm,
+        affine=image.geometry.affine,
         case_id=case_id,
         precision="auto",
     )
@@ -50,7 +51,7 @@ def run_model(
 
 
 def run_model_on_all(
-    folder: ReviewFolder, agenda: Agenda, model: Path, method: SamplingMethod, n_samples: int
+    folder: ReviewFolder, agenda: Agenda, model: Path | str, method: SamplingMethod, n_samples: int
 ) -> Generator[Step, None, BatchResult]:
     """Run a model on the cases of an agenda and store what it says of each."""
     # The model is loaded within, in the worker thread.

@@ -19,6 +19,7 @@ from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.qt import Signal
 from napari_relabel.gui.workers import Task
 from napari_relabel.io.maps import Holds, MapVolume, read_map
+from napari_relabel.io.trust import NotTrustedError, trust
 from napari_relabel.models.options import SamplingMethod
 from napari_relabel.review.session import ReviewSession
 
@@ -46,10 +47,13 @@ class Estimating(QObject):
         A model started or stopped.
     progressed : Signal(int, int, str)
         Steps done, steps in all, what is being done.
+    trust_wanted : Signal(object)
+        A `NotTrustedError`: a model was not run. `trust_and_repeat` runs it.
     """
 
     running_changed = Signal(bool)
     progressed = Signal(int, int, str)
+    trust_wanted = Signal(object)
 
     def __init__(self, controller: ReviewController, listing: Listing) -> None:
         super().__init__()
@@ -64,7 +68,8 @@ class Estimating(QObject):
         controller.session_changed.connect(self._task.cancel)
         controller.case_changed.connect(self._look_at_agenda)
         listing.rearranged.connect(self._look_at_agenda)
-        self._task.failed.connect(lambda error: controller.tell(str(error), wrong=True))
+        self._repeat: Callable[[], None] = lambda: None
+        self._task.failed.connect(self._fail)
         self._task.stopped.connect(lambda: self.running_changed.emit(False))
 
     @property
@@ -72,7 +77,12 @@ class Estimating(QObject):
         """Whether a model is at work."""
         return self._task.running
 
-    def start(self, model: Path, method: SamplingMethod, n_samples: int) -> None:
+    def trust_and_repeat(self, refused: NotTrustedError) -> None:
+        """Remember that what was refused is trusted, and run it as was asked."""
+        if self._controller.attempt(lambda: trust(refused.model, refused.sha256)):
+            self._repeat()
+
+    def start(self, model: Path | str, method: SamplingMethod, n_samples: int) -> None:
         """Run a model on the open case."""
         session = self._controller.session
         if session is None or self._task.running:
@@ -81,17 +91,19 @@ class Estimating(QObject):
             self._controller.tell("This case has no image for the model to look at.", wrong=True)
             return
         folder, case_id = session.folder, session.case_id
+        self._repeat = partial(self.start, model, method, n_samples)
         self._start(
             partial(run_model, folder, case_id, session.image, model, method, n_samples),
             f"Estimate of {case_id} is ready.",
         )
 
-    def start_all(self, model: Path, method: SamplingMethod, n_samples: int) -> None:
+    def start_all(self, model: Path | str, method: SamplingMethod, n_samples: int) -> None:
         """Run a model on all cases without an estimate, those that are needed first at first."""
         session, order = self._controller.session, self._listing.order
         if session is None or order is None or self._task.running:
             return
         self._listing.look_again()
+        self._repeat = partial(self.start_all, model, method, n_samples)
         self._session, self._agenda = session, Agenda(order.unestimated(session.case_id))
         if not self._agenda.wanted:
             self._controller.tell("All cases have an estimate.")
@@ -150,6 +162,12 @@ class Estimating(QObject):
         self._done = done
         self._task.start(work)
         self.running_changed.emit(True)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, NotTrustedError):
+            self.trust_wanted.emit(error)
+        else:
+            self._controller.tell(str(error), wrong=True)
 
     def _show_progress(self, step: Step) -> None:
         if not isinstance(step, CaseDone):

@@ -188,12 +188,13 @@ def _others(case: CasePaths, mask: _Mask) -> Iterator[Finding]:
         yield from found
         if clean is not None:
             yield from _fit(case.id, mask.path, mask.raw, case.clean, clean.raw)
-    if case.uncertainty is None and case.probability is None:
+    if case.given_map() is None:
         return
     labels = read_labels(mask.path, mask.values)
     maps: list[tuple[Path | None, Holds]] = [
         (case.uncertainty, "uncertainty"),
         (case.probability, "probability"),
+        (case.samples, "samples"),
     ]
     for path, holds in maps:
         if path is None:

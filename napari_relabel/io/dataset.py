@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.manifest import read_manifest
+from napari_relabel.io.maps import Holds
 from napari_relabel.io.pairing import pair_folders
 from napari_relabel.io.tables import read_json, read_table
 
@@ -38,6 +39,10 @@ class CasePaths:
         An uncertainty map from another tool.
     probability : Path, optional
         A foreground or class probability map from another tool.
+    samples : Path, optional
+        Several of those, stacked: of an ensemble, or of dropout.
+    origin : str, optional
+        What made these maps, in words.
     """
 
     id: str
@@ -47,6 +52,17 @@ class CasePaths:
     clean: Path | None = None
     uncertainty: Path | None = None
     probability: Path | None = None
+    samples: Path | None = None
+    origin: str | None = None
+
+    def given_map(self) -> tuple[Path, Holds] | None:
+        """The map to use, and what it holds: the one that tells most."""
+        maps: dict[Holds, Path | None] = {
+            "samples": self.samples,
+            "probability": self.probability,
+            "uncertainty": self.uncertainty,
+        }
+        return next(((path, holds) for holds, path in maps.items() if path is not None), None)
 
 
 @dataclass(frozen=True)
@@ -82,10 +98,10 @@ def open_dataset(path: Path | str, problems: list[str] | None = None) -> Dataset
     path : Path or str
         A folder with ``images/`` and ``masks/`` or ``labels/``; a folder with ``imagesTr/`` and
         ``labelsTr/`` (Medical Segmentation Decathlon, nnU-Net with one channel); or a CSV or JSON
-        manifest with the columns image and labels, and optionally id, split, clean, uncertainty
-        and probability, whose paths are relative to it. Folders may hold ``dataset.json`` with
-        names of the label values, and ``split.csv`` with the columns id and split. An image or a
-        mask may be a folder: a DICOM series, or an OME-Zarr store.
+        manifest with the columns image and labels, and optionally id, split, clean, uncertainty,
+        probability, samples and origin, whose paths are relative to it. Folders may hold
+        ``dataset.json`` with names of the label values, and ``split.csv`` with the columns id and
+        split. An image or a mask may be a folder: a DICOM series, or an OME-Zarr store.
     problems : list of str, optional
         Gets what is wrong with single files and rows instead of the first of it being raised.
 

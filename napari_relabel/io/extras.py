@@ -8,11 +8,18 @@ from typing import Any
 
 from napari_relabel.io.errors import InputError
 
-_EXTRAS = {"SimpleITK": "itk", "pydicom": "dicom", "highdicom": "dicom", "zarr": "zarr"}
+_EXTRAS = {
+    "SimpleITK": "itk",
+    "pydicom": "dicom",
+    "highdicom": "dicom",
+    "zarr": "zarr",
+    "onnxruntime": "onnx",
+    "nnunetv2": "nnunet",
+}
 
 
 def need(module: str, path: Path) -> Any:
-    """Import a package that a file needs.
+    """Import a package that a file or folder needs.
 
     Parameters
     ----------
@@ -34,7 +41,7 @@ def need(module: str, path: Path) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != package:
+        if (error.name or "").partition(".")[0] != package:
             raise
         raise InputError(
             f"{path} needs {package}, which is not installed: "

@@ -11,7 +11,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.tables import read_json, read_table
 
-_FILES = ("image", "labels", "clean", "uncertainty", "probability")
+_FILES = ("image", "labels", "clean", "uncertainty", "probability", "samples")
 _SYNONYMS = {"label": "labels", "mask": "labels", "masks": "labels", "segmentation": "labels"}
 _SHOWN = 8
 #: Longest id in UTF-8 bytes: file systems stop at 255, and suffixes are added.
@@ -28,6 +28,8 @@ class ManifestCase(NamedTuple):
     clean: Path | None
     uncertainty: Path | None
     probability: Path | None
+    samples: Path | None
+    origin: str | None
 
 
 def read_manifest(path: Path, problems: list[str] | None = None) -> tuple[list[ManifestCase], Any]:
@@ -38,7 +40,8 @@ def read_manifest(path: Path, problems: list[str] | None = None) -> tuple[list[M
     path : Path
         CSV or TSV with a header, or JSON: a list of objects, or an object with the lists ``cases``
         and optionally ``class_names``. Columns: image, labels (or mask), and optionally id, split,
-        clean, uncertainty, probability; others are ignored. Paths are relative to the manifest.
+        clean, uncertainty, probability, samples and origin (of the maps); others are ignored.
+        Paths are relative to the manifest.
     problems : list of str, optional
         Gets what is wrong with single rows, so that all of it can be shown; such rows are left
         out, but files that do not exist are left to whoever reads them.
@@ -91,7 +94,13 @@ def read_manifest(path: Path, problems: list[str] | None = None) -> tuple[list[M
         files = {name: _locate(path, where, row.get(name), missing) for name in _FILES}
         image = files.pop("image")
         assert image is not None
-        cases[case_id] = ManifestCase(case_id, image, split=row.get("split") or None, **files)
+        cases[case_id] = ManifestCase(
+            case_id,
+            image,
+            split=row.get("split") or None,
+            origin=row.get("origin") or None,
+            **files,
+        )
     if missing and problems is None:
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise InputError(
@@ -110,7 +119,7 @@ def _json_rows(content: Any, path: Path) -> Iterator[tuple[str, dict[str, str]]]
                 f'{path}, case {number}, is not like {{"image": "a.png", "labels": "b.png"}}'
             )
         row = {str(key).lower(): value for key, value in entry.items()}
-        for name in ("id", "split", *_FILES):
+        for name in ("id", "split", "origin", *_FILES):
             if not isinstance(row.get(name, ""), str | int | None):
                 raise InputError(f"{path}, case {number}: {name} must be text, not {row[name]!r}")
         yield f"case {number}", _renamed({k: "" if v is None else str(v) for k, v in row.items()})

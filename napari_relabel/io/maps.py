@@ -106,6 +106,7 @@ def given_estimate(
     *,
     holds: Holds = "uncertainty",
     maximum: float | None = None,
+    origin: str | None = None,
 ) -> Estimate:
     """An estimate from a map, for the labels that it belongs to.
 
@@ -124,6 +125,9 @@ def given_estimate(
         Upper end of the uncertainty's range, by default `uncertainty_maximum` of this map. For a
         data set, give that of all its maps, so that a delta means the same in every case.
 
+    origin : str, optional
+        What made it, in words; noted with the estimate.
+
     Returns
     -------
     Estimate
@@ -132,7 +136,8 @@ def given_estimate(
     Raises
     ------
     InputError
-        If shape or place differ from the labels', or values are out of range.
+        If shape or place differ from the labels', values are out of range, or samples are one or
+        all the same.
     """
     problem = volume.geometry.matches(labels.geometry)
     if problem:
@@ -143,6 +148,9 @@ def given_estimate(
     data = _on_grid(volume, labels, stack_axes)
     extra = {"map": volume.path.name, "map_sha256": volume.sha256, "map_holds": holds}
     note = f"{holds} from {volume.path.name}"
+    if origin:
+        note += f", made by {origin}"
+        extra["origin"] = origin
     if holds == "uncertainty":
         data = _checked(data, volume, np.inf)
         top = float(data.max())
@@ -175,6 +183,12 @@ def given_estimate(
         one = _checked(sample, volume, 1.0)
         moments.update(_summing_to_one(one, volume) if has_classes else one[None])
     made = moments.estimate("given", note=note)
+    if holds == "samples" and (made.variance is None or not made.variance.any()):
+        what = "one sample" if len(samples) == 1 else f"{len(samples)} samples that are the same"
+        raise InputError(
+            f"{volume.path} holds {what}, which have no spread: give the predictions of several "
+            "networks or dropout masks, or name it a probability map"
+        )
     made.extra.update(extra)
     return made
 

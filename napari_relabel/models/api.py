@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.moments import Moments
 from napari_relabel.core.progress import Progress, finish
-from napari_relabel.models.augment import plane_of_rotation
-from napari_relabel.models.foreign import ForeignModel, load_trusted, load_weights
+from napari_relabel.models.foreign import ForeignModel
 from napari_relabel.models.inputs import channels_first, check_fits
 from napari_relabel.models.loading import LoadedModel, bundled_models, load_model, load_models
-from napari_relabel.models.members import Member, ModelLike, combined_hash, members_of, unseen
-from napari_relabel.models.network import Network
+from napari_relabel.models.members import ModelLike, combined_hash, members_of, unseen
+from napari_relabel.models.opening import load_trusted, open_models, trust_source
 from napari_relabel.models.options import EstimateOptions, SamplingMethod
-from napari_relabel.models.precision import Precision, agree, central, native_bfloat16
-from napari_relabel.models.preprocess import Normalisation, prepare
-from napari_relabel.models.samplers import (
-    AugmentationSampler,
-    DropoutSampler,
-    EnsembleSampler,
-    Sampler,
+from napari_relabel.models.placement import Orientation, Placement
+from napari_relabel.models.precision import Precision, native_bfloat16
+from napari_relabel.models.samplers import Sampler
+from napari_relabel.models.setup import (
+    bfloat16_agrees,
+    check_number,
+    common_working,
+    inputs_of,
+    sampler_for,
 )
 from napari_relabel.models.threads import limit_threads
 from napari_relabel.models.tiling import BlendedMaps, Layout
+from napari_relabel.models.weights import load_weights
 
 __all__ = [
     "EstimateOptions",
@@ -46,6 +46,8 @@ __all__ = [
     "load_models",
     "load_trusted",
     "load_weights",
+    "open_models",
+    "trust_source",
 ]
 
 
@@ -59,6 +61,7 @@ def estimate(
     seed: int = 0,
     patch: tuple[int, ...] | None = None,
     voxel_mm: Sequence[float] | None = None,
+    affine: npt.NDArray[np.float64] | None = None,
     case_id: str | None = None,
     precision: Precision = "float32",
 ) -> Estimate:
@@ -69,7 +72,8 @@ def estimate(
     image : array_like, shape grid, or grid with channels on `channel_axis`
         2D or 3D; real, finite, any dtype.
     model : path, LoadedModel, ForeignModel, nn.Module, or a sequence of these
-        A model file, a RUN folder, the name of a bundled model, a loaded model, or any torch
+        Whatever `napari_relabel.models.opening.open_models` takes (files and folders of many
+        kinds; those that can run code only once they are trusted), a loaded model, or any torch
         module that maps (1, C, *grid) float32 to logits (1, K, *grid); of a tuple or list the
         first element is taken. One output channel means a sigmoid. A module gets the image as it
         is, without normalisation; it may be in any mode and is left as it was. Several models
@@ -87,6 +91,8 @@ def estimate(
         image where it is not too large.
     voxel_mm : sequence of float, optional
         Voxel size per axis of the grid, for models with a working voxel size.
+    affine : ndarray, shape (4, 4), optional
+        From voxel indices to RAS+ world space, for models that need volumes in one orientation.
     case_id : str, optional
         The case's id in its data set: models that were trained on it are left out where others
         remain, as after cross-fitting; otherwise the estimate's note says so.
@@ -106,7 +112,7 @@ def estimate(
         If image and model don't fit, an image value is NaN or infinite, or there is no spread to
         measure: a network without dropout, an ensemble of one.
     InputError
-        If a model file cannot be used.
+        If a model file cannot be used, or can run code and is not trusted.
     MemoryError
         If a window does not fit into memory.
 
@@ -124,6 +130,7 @@ def estimate(
         seed=seed,
         patch=patch,
         voxel_mm=voxel_mm,
+        affine=affine,
         case_id=case_id,
         precision=precision,
     )
@@ -140,6 +147,7 @@ def iter_estimate(
     seed: int = 0,
     patch: tuple[int, ...] | None = None,
     voxel_mm: Sequence[float] | None = None,
+    affine: npt.NDArray[np.float64] | None = None,
     case_id: str | None = None,
     precision: Precision = "float32",
 ) -> Generator[Progress, None, Estimate]:
@@ -147,7 +155,7 @@ def iter_estimate(
 
     Parameters
     ----------
-    image, model, method, n_samples, channel_axis, seed, patch, voxel_mm, case_id, precision
+    image, model, method, n_samples, channel_axis, seed, patch, voxel_mm, affine, case_id, precision
         As for `estimate`.
 
     Yields
@@ -168,36 +176,40 @@ def iter_estimate(
     options = EstimateOptions(method, n_samples, seed, patch, precision)
     limit_threads()
     members, note = unseen(members_of(model), case_id)
-    _check_number(options.method, len(members), case_id)
+    check_number(options.method, len(members), case_id)
     array = channels_first(image, channel_axis)
     for member in members:
         check_fits(array, member, channel_axis)
-    working = members[0].working
-    if any(member.working != working for member in members):
-        raise ValueError(
-            "the models of an ensemble must have the same working size or voxel size and patch, "
-            f"found {', '.join(str(member.working) for member in members)}"
-        )
-    grid = array.shape[1:]
+    working = common_working(members)
+    image_grid = array.shape[1:]
     if working.spacing_mm is not None and voxel_mm is None:
         unknown = "The voxel size of the image is unknown and was taken to be that of the model, "
         note = f"{note} {unknown}{working.spacing_mm} mm.".strip()
+    if isinstance(members[0].place, Orientation) and affine is None:
+        unknown = "The orientation of the image is unknown and was taken to be that of the model, "
+        note = f"{note} {unknown}{members[0].place.letters}.".strip()
     yield Progress(0, 1, "preparing the image")
-    inputs = _inputs(array, members, voxel_mm)
+    place = members[0].place
+    placement = Placement.identity(len(image_grid)) if place is None else place(array, affine)
+    array, voxel_mm = placement.apply(array), placement.order(voxel_mm)
+    grid = array.shape[1:]
+    inputs = inputs_of(array, members, working, voxel_mm)
     working_grid = inputs[0].shape[2:]
     layout = Layout(grid, working_grid, options.patch or working.patch)
     known_mm = working.spacing_mm or (None if working.size else voxel_mm)
-    sampler = _sampler(options, members, working_grid, known_mm)
-    if options.precision == "auto" and native_bfloat16():
-        sampler.bfloat16 = _bfloat16_agrees(sampler, inputs)
+    fixed = any(member.fixed for member in members)
+    seen = layout.patch if fixed else working_grid
+    sampler = sampler_for(options, members, seen, known_mm, fixed=fixed)
+    if options.precision == "auto" and native_bfloat16() and not fixed:
+        sampler.bfloat16 = bfloat16_agrees(sampler, inputs)
     maps = yield from _sample(layout, sampler, inputs)
     return Estimate(
         method=sampler.method,
         n_samples=sampler.n_samples,
         n_classes=len(maps.mean),
-        mean=maps.mean,
-        variance=maps.variance,
-        expected_entropy=maps.expected_entropy,
+        mean=_certain_outside(placement, maps.mean, image_grid),
+        variance=placement.undo(maps.variance, image_grid),
+        expected_entropy=placement.undo(maps.expected_entropy, image_grid),
         model_hash=combined_hash(members),
         note=note,
         extra={
@@ -236,57 +248,9 @@ def _sample(
     return _Maps(blended.mean, blended.variance, blended.expected_entropy)
 
 
-def _inputs(
-    array: npt.NDArray[np.generic], members: Sequence[Member], voxel_mm: Sequence[float] | None
-) -> list[Tensor]:
-    # Members that are trained alike share one array.
-    prepared: dict[Normalisation | None, Tensor] = {}
-    inputs = []
-    for member in members:
-        key = member.normalisation
-        if key not in prepared:
-            values = prepare(array, key, member.working, voxel_mm)
-            prepared[key] = torch.from_numpy(values)[None]
-        inputs.append(prepared[key].to(Network(member.module).device))
-    return inputs
-
-
-def _sampler(
-    options: EstimateOptions,
-    members: Sequence[Member],
-    grid: Sequence[int],
-    spacing_mm: Sequence[float] | None,
-) -> Sampler:
-    modules = [member.module for member in members]
-    if options.method == "ensemble":
-        return EnsembleSampler(modules)
-    if options.method == "mcdo":
-        return DropoutSampler(modules[0], options.n_samples, options.seed)
-    plane = plane_of_rotation(grid, spacing_mm)
-    return AugmentationSampler(modules[0], options.n_samples, options.seed, len(grid), plane)
-
-
-def _bfloat16_agrees(sampler: Sampler, inputs: Sequence[Tensor]) -> bool:
-    """Whether a sampler gives the same in bfloat16 on the middle of an image."""
-    middle = [central(x) for x in inputs]
-    # The networks of an ensemble may differ in this; samples of one hardly do.
-    few = sampler.n_samples if sampler.method == "ensemble" else 1
-    drawn = []
-    for bfloat16 in (False, True):
-        sampler.bfloat16 = bfloat16
-        drawn.append(list(islice(sampler.samples(middle, 0), few)))
-    return agree(*drawn)
-
-
-def _check_number(method: str, number: int, case_id: str | None) -> None:
-    if method == "ensemble" and number < 2:
-        of_these = "" if case_id is None else f" that were not trained on case {case_id}"
-        raise ValueError(
-            f"an ensemble needs at least two models{of_these}, there is {number}: use method "
-            f"'mcdo' or 'tta'"
-        )
-    if method != "ensemble" and number > 1:
-        raise ValueError(
-            f"method {method!r} takes one model, {number} were given: use method 'ensemble', or "
-            f"name one of them"
-        )
+def _certain_outside(
+    placement: Placement, mean: npt.NDArray[np.float32], grid: Sequence[int]
+) -> npt.NDArray[np.float32]:
+    # What the network does not see is background.
+    back = [placement.undo(p, grid, outside=float(k == 0)) for k, p in enumerate(mean)]
+    return mean if placement == Placement.identity(len(grid)) else np.stack(back)

@@ -147,7 +147,8 @@ def model_files(path: Path | str) -> tuple[Path, ...]:
             return (bundled[str(path)],)
         choices = f", or a bundled model: {', '.join(bundled)}" if bundled else ""
         raise InputError(
-            f"{path} does not exist: give a model file, the folder of a training run{choices}"
+            f"{path} does not exist: give a file or folder with a model, a Python function as "
+            f"file.py:function{choices}"
         )
     if not found.is_dir():
         return (found,)

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from napari_relabel.models.checkpoint import content_hash_of
 from napari_relabel.models.foreign import ForeignModel
-from napari_relabel.models.loading import LoadedModel, load_models
-from napari_relabel.models.preprocess import Normalisation, WorkingGrid
+from napari_relabel.models.loading import LoadedModel
+from napari_relabel.models.opening import open_models
+from napari_relabel.models.placement import Place
+from napari_relabel.models.preprocess import Preparation, WorkingGrid
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
 ModelLike = Path | str | LoadedModel | ForeignModel | nn.Module
@@ -28,19 +30,25 @@ class Member:
         Gives logits.
     content_hash : str
         SHA-256 over weights and description.
-    normalisation : Normalisation, optional
+    normalisation : Preparation, optional
         None: it gets intensities as they are.
     working : WorkingGrid
         The grid on which it works; by default that of the image.
     training_cases : tuple of str
         Ids of the cases that it is known to have been trained on.
+    place : Place, optional
+        How images are turned and cut for it; by default they stay as they are.
+    fixed : bool
+        Whether it takes windows of the size of ``working.patch`` only.
     """
 
     module: nn.Module
     content_hash: str
-    normalisation: Normalisation | None = None
+    normalisation: Preparation | None = None
     working: WorkingGrid = field(default_factory=WorkingGrid)
     training_cases: tuple[str, ...] = ()
+    place: Place | None = None
+    fixed: bool = False
 
     @property
     def config(self) -> UNetConfig | None:
@@ -54,7 +62,7 @@ def members_of(model: ModelLike | Sequence[ModelLike]) -> tuple[Member, ...]:
     Parameters
     ----------
     model : path, LoadedModel, ForeignModel, nn.Module, or a sequence of these
-        A RUN folder may hold several members.
+        A RUN folder may hold several members, as may an nnU-Net.
 
     Returns
     -------
@@ -68,7 +76,7 @@ def members_of(model: ModelLike | Sequence[ModelLike]) -> tuple[Member, ...]:
     ValueError
         If it is an empty sequence.
     InputError
-        If a file cannot be read.
+        If a file cannot be read, or may run code and is not trusted.
     """
     if isinstance(model, LoadedModel):
         about = model.checkpoint
@@ -82,12 +90,20 @@ def members_of(model: ModelLike | Sequence[ModelLike]) -> tuple[Member, ...]:
             ),
         )
     if isinstance(model, ForeignModel):
-        content_hash = _module_hash(model.module)
-        return (Member(model.module, content_hash, model.normalisation, model.working),)
+        return (
+            Member(
+                model.module,
+                model.content_hash or _module_hash(model.module),
+                model.normalisation,
+                model.working,
+                place=model.place,
+                fixed=model.fixed,
+            ),
+        )
     if isinstance(model, nn.Module):
         return (Member(model, _module_hash(model)),)
     if isinstance(model, (str, Path)):
-        return tuple(m for loaded in load_models(model) for m in members_of(loaded))
+        return tuple(m for opened in open_models(model) for m in members_of(opened))
     if isinstance(model, Sequence):
         if not model:
             raise ValueError("no model was given: an ensemble needs at least two")

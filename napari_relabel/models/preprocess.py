@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,26 @@ from napari_relabel.core.arrays import FloatArray
 from napari_relabel.models.resample import resize
 
 Scheme = Literal["zscore", "percentile", "range", "fixed"]
+
+
+class Preparation(Protocol):
+    """How an image comes onto the working grid, with the intensities that a network expects."""
+
+    def onto(self, image: npt.NDArray[Any], shape: Sequence[int]) -> FloatArray:
+        """Resample and normalise.
+
+        Parameters
+        ----------
+        image : ndarray, shape (C, *grid)
+            Any real dtype, finite.
+        shape : sequence of int
+            The working grid, of the same extent.
+
+        Returns
+        -------
+        ndarray, shape (C, *shape), float32
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,10 @@ class Normalisation:
     def from_json(cls, value: Mapping[str, Any]) -> Normalisation:
         """Rebuild from ``dataclasses.asdict`` or its JSON, where tuples are lists."""
         return cls(**_tuples(value))
+
+    def onto(self, image: npt.NDArray[Any], shape: Sequence[int]) -> FloatArray:
+        """Resize one image (C, *grid) to a grid and normalise it there."""
+        return self(resize(image, shape))
 
     def __call__(self, image: npt.NDArray[np.generic]) -> FloatArray:
         """Normalise one image.
@@ -197,7 +221,7 @@ class WorkingGrid:
 
 def prepare(
     image: npt.NDArray[np.generic],
-    normalisation: Normalisation | None,
+    preparation: Preparation | None,
     working: WorkingGrid,
     spacing_mm: Sequence[float] | None = None,
 ) -> FloatArray:
@@ -209,8 +233,8 @@ def prepare(
     ----------
     image : ndarray, shape (C, *grid)
         Any real dtype, finite.
-    normalisation : Normalisation or None
-        Applied after resizing; None leaves intensities as they are.
+    preparation : Preparation or None
+        A `Normalisation` is applied after resizing; None leaves intensities as they are.
     working : WorkingGrid
         See there; its patch is not applied here.
     spacing_mm : sequence of float, optional
@@ -220,5 +244,5 @@ def prepare(
     -------
     ndarray, shape (C, *working grid), float32
     """
-    resized = resize(image, working.shape_for(image.shape[1:], spacing_mm))
-    return resized if normalisation is None else normalisation(resized)
+    shape = working.shape_for(image.shape[1:], spacing_mm)
+    return resize(image, shape) if preparation is None else preparation.onto(image, shape)

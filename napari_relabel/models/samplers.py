@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_relabel.core.estimate import Method
-from napari_relabel.models.augment import Augmentation, augmentations
+from napari_relabel.models.augment import SCALES, Augmentation, augmentations
 from napari_relabel.models.dropout import (
     MaskSource,
     all_but_norms,
@@ -259,6 +259,8 @@ class AugmentationSampler:
         Number of axes of the grid.
     plane : tuple of int or None
         Plane in which it may be turned.
+    scales : sequence of float
+        Factors by which it may be resized, 1 among them.
     """
 
     method: Method = "tta"
@@ -270,8 +272,9 @@ class AugmentationSampler:
         seed: int,
         ndim: int,
         plane: tuple[int, int] | None,
+        scales: Sequence[float] = SCALES,
     ) -> None:
-        identity, *others = augmentations(ndim, plane=plane)
+        identity, *others = augmentations(ndim, plane=plane, scales=scales)
         order = np.random.default_rng(seed).permutation(len(others))[: n_samples - 1]
         self.augmentations: tuple[Augmentation, ...] = (identity, *(others[i] for i in order))
         self.n_samples = len(self.augmentations)

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from napari_relabel.cli.app import app
+from napari_relabel.review.folder import ReviewFolder
 
 AFFINE = np.array([[-2.0, 0.1, 0, 30], [0, 1.9, 0.2, -20], [0, 0, 3.0, 5], [0, 0, 0, 1]])
 
@@ -182,3 +183,23 @@ def test_every_verb_explains_itself() -> None:
     ):
         text = call(verb, "--help").stdout
         assert "Usage" in text and "--help" in text
+
+
+def test_stacked_samples_of_another_tool(dataset: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = ["image,labels,samples,origin"]
+    for name in ("a", "b"):
+        p = rng.random((4, 12, 14, 9)).astype(np.float32)
+        np.save(dataset / "maps" / f"{name}.npy", np.stack([1 - p, p], axis=1))
+        rows.append(
+            f"images/{name}.nii.gz,masks/{name}.nii.gz,maps/{name}.npy,five nets of our own"
+        )
+    (dataset / "samples.csv").write_text("\n".join(rows) + "\n")
+    call("estimate", dataset / "samples.csv", "--method", "given", "--out", tmp_path / "r")
+    made = ReviewFolder.open(tmp_path / "r").load_estimate("b")
+    assert made is not None and made.mean is not None
+    np.testing.assert_allclose(made.mean[1], p.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(made.uncertainty("epistemic"), p.var(axis=0), atol=1e-6)
+    assert (made.n_samples, made.extra["origin"]) == (4, "five nets of our own")
+    np.save(dataset / "maps" / "a.npy", p * 100)
+    assert "a.npy" in call("check", dataset / "samples.csv", code=1).stdout

@@ -258,3 +258,98 @@ def test_where_the_reviewer_goes_is_estimated_next_and_cancel_keeps_what_is_done
     wait_until_done(qtbot, dock)
     assert folder.load_estimate("case0") is not None
     assert folder.load_estimate("case4") is None
+
+
+def a_function_that_builds_a_network(folder: Path) -> str:
+    (folder / "nets.py").write_text(
+        "from pathlib import Path\n"
+        "import torch\n"
+        "def build():\n"
+        "    Path(__file__).with_name('ran').touch()\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Dropout())\n"
+    )
+    return f"{folder / 'nets.py'}:build"
+
+
+def test_a_model_that_runs_code_is_asked_about_before_it_runs(
+    qtbot: QtBot, open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    dock = open_dock(pictures)
+    session = dock.controller.session
+    assert session is not None
+    before = session.estimate
+    dock.estimate.add_model(a_function_that_builds_a_network(tmp_path))
+    assert dock.estimate.model.currentText() == "nets.py:build"
+    dock.estimate.samples.setValue(3)
+
+    def answer(text: str) -> None:
+        dock.estimate.run.click()
+        wait_until_done(qtbot, dock)
+        box = dock.estimate.question
+        assert box is not None
+        assert "nets.py:build (Python function) can run code" in box.text()
+        assert not (tmp_path / "ran").exists()
+        (button,) = [b for b in box.buttons() if b.text() == text]
+        button.click()
+        wait_until_done(qtbot, dock)
+
+    answer("Don't run it")
+    assert session.estimate is before
+    answer("Trust and run")
+    assert (tmp_path / "ran").exists()
+    assert session.estimate is not before
+    assert session.estimate is not None
+    assert session.estimate.n_samples == 3
+    # Remembered: the next run asks nothing.
+    dock.estimate.question = None
+    dock.estimate.run.click()
+    wait_until_done(qtbot, dock)
+    assert dock.estimate.question is None
+
+
+@pytest.mark.parametrize(
+    ("title", "dialog", "answer", "expected"),
+    [
+        (
+            "Open a model file of my own…",
+            "getOpenFileName",
+            ("/m/net.onnx", ""),
+            Path("/m/net.onnx"),
+        ),
+        ("Open a model folder…", "getExistingDirectory", "/m/spleen", Path("/m/spleen")),
+        ("Python function…", "getText", ("nets:build", True), "nets:build"),
+    ],
+)
+def test_models_of_ones_own_are_offered(
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+    title: str,
+    dialog: str,
+    answer: object,
+    expected: object,
+) -> None:
+    panel = EstimatePanel()
+    qtbot.addWidget(panel)
+    asked = estimate_panel.QInputDialog if dialog == "getText" else estimate_panel.QFileDialog
+    monkeypatch.setattr(asked, dialog, lambda *args, **kwargs: answer)
+    index = panel.model.findText(title)
+    panel.model.setCurrentIndex(index)
+    panel.model.activated.emit(index)
+    assert panel.model.currentData() == expected
+    with qtbot.waitSignal(panel.estimate_wanted) as wanted:
+        panel.run.click()
+    assert wanted.args[0] == expected
+
+
+def test_sampled_probabilities_from_a_file(
+    open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+) -> None:
+    dock = open_dock(pictures)
+    session = dock.controller.session
+    assert session is not None
+    p = np.random.default_rng(0).random((3, 48, 48)).astype(np.float32)
+    np.save(tmp_path / "s.npy", p)
+    dock.estimate.map_wanted.emit(tmp_path / "s.npy", "samples")
+    settle(dock)
+    assert session.estimate is not None
+    np.testing.assert_allclose(session.estimate.uncertainty("epistemic"), p.var(axis=0), atol=1e-6)

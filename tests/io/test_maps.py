@@ -177,3 +177,19 @@ def test_bad_files(tmp_path):
     }.items():
         with pytest.raises(InputError, match=rf"{name} .*{words}"):
             read_map(tmp_path / name)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_samples_without_spread_are_refused(tmp_path, volume, n):
+    np.save(tmp_path / "s.npy", np.repeat(softmax(1, 2, *GRID), n, axis=0))
+    with pytest.raises(InputError, match=r"s\.npy holds .* no spread"):
+        given_estimate(read_map(tmp_path / "s.npy"), volume, holds="samples")
+
+
+def test_origin_is_noted(tmp_path, volume):
+    np.save(tmp_path / "p.npy", softmax(2, *GRID))
+    made = given_estimate(
+        read_map(tmp_path / "p.npy"), volume, holds="probability", origin="TotalSegmentator 2.4"
+    )
+    assert made.note == "probability from p.npy, made by TotalSegmentator 2.4"
+    assert made.extra["origin"] == "TotalSegmentator 2.4"

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +120,15 @@ def test_exported_program(tmp_path: Path) -> None:
     np.testing.assert_allclose(result.mean[1], expected.numpy(), atol=1e-5)
     with pytest.raises(ValueError, match="identical"):
         estimate(IMAGE, model)
-    with pytest.raises(ValueError, match="the network failed on an input of shape"):
-        estimate(IMAGE[:20], model)
+    # It was exported for one size: windows of that size cover any other, smaller and larger.
+    for image in (IMAGE[:20], np.tile(IMAGE, (2, 1))):
+        result = estimate(image, model, method="tta", n_samples=8)
+        assert result.shape == image.shape
+        assert result.extra["patch"] == "32x48"
+    with torch.inference_mode():
+        inside = torch.sigmoid(net(torch.from_numpy(IMAGE)[None, None]))[0, 0].numpy()
+    plain = estimate(IMAGE, [model, load_trusted(tmp_path / "net.pt2")], method="ensemble")
+    np.testing.assert_allclose(plain.mean[1], inside, atol=1e-5)
 
 
 def test_python_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,9 +144,11 @@ def test_python_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert estimate(IMAGE, model, n_samples=3).n_classes == 2
     with pytest.raises(InputError, match="gives int, a torch module is needed"):
         load_trusted("my_networks:count")
-    for source in ("my_networks:fails", "my_networks:nothing", "no_such_module:build"):
+    for source in ("my_networks:fails", "my_networks:nothing"):
         with pytest.raises(InputError, match=f"{source} cannot be loaded"):
             load_trusted(source)
+    with pytest.raises(InputError, match="there is no Python module no_such_module"):
+        load_trusted("no_such_module:build")
 
 
 def bundle(folder: Path, network: nn.Module) -> Path:
@@ -169,10 +179,13 @@ def test_monai_bundle(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"model\.pt does not exist"):
+    with pytest.raises(InputError, match=r"holds no model\.pt"):
         load_trusted(tmp_path)
-    folder = bundle(tmp_path / "b", nn.Identity())
+    folder = bundle(tmp_path / "b", nn.Conv2d(1, 1, 1))
     with pytest.raises(InputError, match="b cannot be loaded"):
+        load_trusted(folder)
+    (folder / "models" / "model.pt").unlink()
+    with pytest.raises(InputError, match=r"model\.pt does not exist"):
         load_trusted(folder)
     (folder / "configs" / "inference.json").unlink()
     with pytest.raises(InputError, match=r"no configs/inference\.json"):
@@ -181,17 +194,24 @@ def test_folder_that_is_no_bundle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["nothing.pt", "a b:c", "os.path", "x:1"])
 def test_source_that_is_nothing(source: str) -> None:
-    with pytest.raises(InputError, match="does not exist: give a file"):
+    with pytest.raises(InputError, match="does not exist: give a file or folder"):
         load_trusted(source)
 
 
 def test_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "net.h5").write_bytes(b"1")
-    with pytest.raises(InputError, match=r"its suffix is none of \.onnx, \.pt,"):
+    with pytest.raises(InputError, match=r"its suffix is none of \.json, \.onnx, \.pt,"):
         load_trusted(tmp_path / "net.h5")
     (tmp_path / "net.pt").write_bytes(b"1")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="is not a torch file"):
         load_trusted(tmp_path / "net.pt")
+
+
+def test_onnx_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "n.onnx").write_bytes(b"1")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"needs onnxruntime.*napari-relabel\[onnx\]"):
+        load_trusted(tmp_path / "n.onnx")
 
 
 def test_onnx(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_folder_without_a_model(tmp_path: Path) -> None:
 
 
 def test_missing_path(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist: give a model file"):
+    with pytest.raises(InputError, match="does not exist: give a file or folder"):
         load_model(tmp_path / "nothing")
 
 
