@@ -131,7 +131,9 @@ def test_what_the_model_cannot_do_is_said(
     assert dock.estimate.run.isEnabled()
 
 
-def test_maps_from_files(open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path) -> None:
+def test_maps_from_files(
+    open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path, qtbot: QtBot
+) -> None:
     dock = open_dock(pictures)
     session = dock.controller.session
     assert session is not None
@@ -139,11 +141,13 @@ def test_maps_from_files(open_dock: OpenDock, pictures: ReviewFolder, tmp_path: 
     p[0:4, 0:5] = 0.7
     np.save(tmp_path / "p.npy", p)
     dock.estimate.map_wanted.emit(tmp_path / "p.npy", "probability")
+    qtbot.waitUntil(lambda: not dock.estimating.running, timeout=20_000)
     settle(dock)
     assert session.snapshot.open_voxels == 20
     assert "p.npy" in dock.estimate.source.full_text()
     np.save(tmp_path / "u.npy", np.zeros((5, 5), np.float32))
     dock.estimate.map_wanted.emit(tmp_path / "u.npy", "uncertainty")
+    qtbot.waitUntil(lambda: not dock.estimating.running, timeout=20_000)
     settle(dock)
     assert "u.npy" in dock.status.text()
     assert session.snapshot.open_voxels == 20
