@@ -16,11 +16,14 @@ from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.itk import LPS_TO_RAS
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.ngff import Multiscale, multiscale
 from napari_relabel.io.raw import Raw
 from napari_relabel.io.suffixes import ZARR, inside_zarr
 from napari_relabel.io.units import UNIT_MM
 
+#: So many chunks are read whether they are there or not, and so many absent ones for each present.
+_CHUNKS, _ABSENT = 10_000, 100
 _METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 
@@ -47,7 +50,10 @@ def read(path: Path) -> Raw:
     found = _open(path)
     try:
         stored = need("zarr", path).open_array(found.levels[0], mode="r")
+        _check(stored, path)
         array = np.asarray(stored[...])
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(
             f"{path} is damaged or uses a codec that is not installed ({error}): copy it again"
@@ -118,6 +124,20 @@ def _open(path: Path) -> Multiscale:
     if (path / "0").is_dir() and "bioformats2raw.layout" in ome and not (path / "1").is_dir():
         return _open(path / "0")
     raise InputError(f"{path} holds no OME-Zarr image: name the group that has multiscales")
+
+
+def _check(stored: Any, path: Path) -> None:
+    """Refuse what would run code, or fill the memory from a few bytes: absent chunks count too."""
+    codecs = [getattr(codec, "codec_id", "") for codec in (*stored.filters, *stored.compressors)]
+    if "pickle" in codecs or stored.dtype.kind not in "biufc":
+        raise InputError(f"{path} holds Python objects, not numbers, and was not opened")
+    check_memory(path, stored.shape, stored.dtype.itemsize)
+    # Absent chunks stand for the background, but each takes its time.
+    if stored.nchunks > max(_CHUNKS, _ABSENT * stored.nchunks_initialized):
+        raise InputError(
+            f"{path} has {stored.nchunks_initialized} of the {stored.nchunks} chunks that its "
+            "metadata promise: copy it again"
+        )
 
 
 def _geometry(found: Multiscale, path: Path) -> Geometry:

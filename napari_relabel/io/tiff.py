@@ -12,6 +12,7 @@ import tifffile
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.raw import Raw
 from napari_relabel.io.tiff_write import write
 from napari_relabel.io.units import UNIT_MM
@@ -80,6 +81,9 @@ def read(path: Path) -> Raw:
 
 
 def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
+    if tif.is_ome and _names_others(tif.ome_metadata or "", path):
+        # tifffile would open whatever is named there.
+        raise InputError(f"{path} spreads its pixels over several files: save them as one")
     if len(tif.series) != 1:
         raise InputError(
             f"{path} holds {len(tif.series)} images of different sizes: save the one to use alone"
@@ -94,6 +98,7 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
             f"{path} is damaged or truncated (its tags promise {series.nbytes} bytes): "
             "copy it again from its source"
         )
+    check_memory(path, [series.nbytes], 1)
     array = series.asarray()
     dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
     stacked = [a for a, name in enumerate(series.axes) if name not in "YXCS"]
@@ -153,12 +158,26 @@ def _edge(tif: tifffile.TiffFile, tag_name: str, unit_mm: float | None) -> float
     return float(units) / float(pixels) * unit_mm if pixels and units else None
 
 
-def _ome_edges(xml: str) -> dict[str, float | None]:
+def _ome(xml: str) -> ElementTree.Element:
     try:
-        root = ElementTree.fromstring(xml)
+        return ElementTree.fromstring(xml)
     except ElementTree.ParseError:
-        return {}
-    pixels = root.find(".//{*}Pixels")
+        return ElementTree.Element("OME")
+
+
+def _names_others(xml: str, path: Path) -> bool:
+    """Whether OME's metadata say that pixels are in other files than the one at hand."""
+    root = _ome(xml)
+    named = {
+        uuid.get("FileName", "").lower()
+        for uuid in root.iterfind(".//{*}TiffData/{*}UUID")
+        if uuid.text != root.get("UUID")
+    }
+    return bool(named - {path.name.lower()})
+
+
+def _ome_edges(xml: str) -> dict[str, float | None]:
+    pixels = _ome(xml).find(".//{*}Pixels")
     if pixels is None:
         return {}
     edges: dict[str, float | None] = {}
