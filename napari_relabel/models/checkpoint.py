@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 
 from napari_relabel.io.atomic import atomic_path
-from napari_relabel.io.errors import InputError
+from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.hashing import check_file
+from napari_relabel.io.limits import check_memory
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
@@ -179,6 +180,7 @@ def load_checkpoint(path: Path | str) -> tuple[Checkpoint, RelabelUNet]:
     about, weights = file.get("about"), file.get("weights")
     if not isinstance(about, str) or not is_state_dict(weights):
         raise InputError(f"{path} is incomplete: copy it again from its source")
+    check_plain(path, weights)
     if content_hash_of(about, weights) != file.get("sha256"):
         raise InputError(
             f"{path} does not match its checksum, so it was damaged or altered: copy it again from "
@@ -186,9 +188,8 @@ def load_checkpoint(path: Path | str) -> tuple[Checkpoint, RelabelUNet]:
         )
     try:
         checkpoint = _about_from_json(about, file["sha256"])
-        network = RelabelUNet(checkpoint.config)
-        network.load_state_dict(weights, strict=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        network = network_of(checkpoint.config, weights)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} contradicts itself ({error}): train the model again") from error
     return checkpoint, network.eval()
 
@@ -211,6 +212,7 @@ def read_torch_file(path: Path) -> object:
     InputError
         If the file is damaged, not from ``torch.save``, or would have to run code to be read.
     """
+    _check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -222,11 +224,51 @@ def read_torch_file(path: Path) -> object:
         raise InputError(
             f"{path} is not a torch file: give the model.pt of a training run"
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+    except (*DAMAGE, AssertionError, ImportError) as error:
         raise InputError(
             f"{path} cannot be read as a torch file, it is damaged or something else: copy it "
             f"again from its source"
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zip archive that unpacks to more than the memory holds."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (*DAMAGE, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged ({error}): copy it again") from error
+    check_memory(path, [size], 1)
+
+
+def check_plain(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Raise InputError unless every tensor lies in memory as it is shaped.
+
+    A few bytes can be declared a tensor of any size, all of whose numbers lie in one place.
+    """
+    for name, tensor in weights.items():
+        stored = tensor.layout == torch.strided and not tensor.is_meta
+        if not stored or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.itemsize:
+            raise InputError(f"{path} has unusable weights {name!r}: save the state_dict anew")
+
+
+def network_of(config: UNetConfig, weights: Mapping[str, Tensor]) -> RelabelUNet:
+    """A network with weights; RuntimeError where these are not those of its configuration.
+
+    Notes
+    -----
+    Shapes are compared with those of a network without memory first: a configuration from a file
+    may ask for any size.
+    """
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in RelabelUNet(config).state_dict().items()}
+    if shapes != {name: value.shape for name, value in weights.items()}:
+        raise RuntimeError("the weights are not those of the architecture")
+    network = RelabelUNet(config)
+    network.load_state_dict(weights, strict=True)
+    return network
 
 
 def is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import check_file
-from napari_relabel.models.checkpoint import is_state_dict, read_torch_file
+from napari_relabel.models.checkpoint import check_plain, is_state_dict, network_of, read_torch_file
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
-from napari_relabel.models.unet import RelabelUNet, UNetConfig
+from napari_relabel.models.unet import UNetConfig
 
 _LOADING_ERRORS = (
     AttributeError,
@@ -82,9 +82,9 @@ def load_weights(
     """
     path = check_file(path)
     weights = _read_weights(path)
+    check_plain(path, weights)
     try:
-        network = RelabelUNet(_config_of(path, weights, dropout))
-        network.load_state_dict(weights, strict=True)
+        network = network_of(_config_of(path, weights, dropout), weights)
     except RuntimeError as error:
         raise _unknown(path) from error
     return ForeignModel(path.stem, network.eval(), normalisation, working or WorkingGrid())
