@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 from napari_relabel.core.rules import Transition
@@ -15,6 +16,33 @@ from napari_relabel.review.casenotes import CaseNote
 from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import JournalError
 from napari_relabel.review.journal import APPLICATION_ID, SCHEMA_VERSION, TIMEOUT, Context, slug
+
+#: What to do with a damaged journal.
+REMEDY = (
+    "put back a copy of it, rescue what can be read with napari_relabel.review.salvage, or move it "
+    "out of the folder to go on without it"
+)
+
+#: Whether a row is one that this program wrote.
+_SOUND = """
+    typeof(id) = 'text' AND typeof(kind) = 'text' AND typeof(reviewer) = 'text'
+    AND typeof(time) = 'text' AND julianday(time) IS NOT NULL
+    AND typeof(coalesce(parent, target, case_id, '')) = 'text'
+    AND typeof(coalesce(rule, uncertainty, method, model_hash, base_hash, '')) = 'text'
+    AND typeof(coalesce(delta, 0)) IN ('integer', 'real')
+    AND typeof(coalesce(open_after, 0)) = 'integer'
+    AND typeof(coalesce(decided_after, 0)) = 'integer'
+    AND CASE WHEN json_valid(note) THEN json_type(note) = 'object' ELSE note IS NULL END
+    AND CASE WHEN json_valid(options) THEN json_type(options) = 'object' ELSE options IS NULL END
+    AND CASE WHEN json_valid(merged) THEN json_type(merged) = 'array' AND NOT EXISTS (
+        SELECT 1 FROM json_each(merged) WHERE type != 'text') ELSE merged IS NULL END
+"""
+
+#: Anything but stored rows: what somebody wrote into the file would run when it is read.
+_ACTIVE = """
+SELECT name FROM sqlite_master WHERE type = 'view' OR sql LIKE 'CREATE VIRTUAL%'
+UNION ALL SELECT name FROM pragma_table_xinfo('action') WHERE hidden != 0
+"""
 
 #: Kinds of actions that leave the voxels and the approval of a case alone.
 REMARKS = frozenset({"export", "flag", "unflag"})
@@ -146,7 +174,7 @@ def read_chain(folder: Path, reviewer: str) -> Chain:
             notes[path] = _notes(db)
             state = db.execute("SELECT state FROM resume").fetchone()
             if state is not None:
-                resumes[path] = json.loads(state[0])
+                resumes[path] = _object(state[0])
     parents = {p for a in actions.values() for p in _parents(a)}
     orphans = {a.path: None for a in actions.values() if not actions.keys() >= set(_parents(a))}
     warnings = tuple(
@@ -222,6 +250,15 @@ def load_changes(actions: Iterable[Action]) -> dict[str, Change]:
     return changes
 
 
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object; what is none is no place to resume at, which is said and costs nothing."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _change(row: Sequence[Any]) -> Change:
     kind, box, voxels, bits, label, labels, previous, transitions = row
     return Change(
@@ -264,8 +301,12 @@ def _select(
     db: sqlite3.Connection, path: Path, where: str = "", values: Sequence[str] = ()
 ) -> list[Action]:
     columns = ", ".join(Action._fields[1:])
-    rows = db.execute(f"SELECT {columns} FROM action {where} ORDER BY seq", values).fetchall()
-    return [Action(path, *row) for row in rows]
+    query = f"SELECT {_SOUND}, {columns} FROM action {where} ORDER BY seq"
+    rows = db.execute(query, values).fetchall()
+    for sound, seq, *_ in rows:
+        if not sound:
+            raise ValueError(f"action {seq} is incomplete")
+    return [Action(path, *row) for _, *row in rows]
 
 
 def _notes(db: sqlite3.Connection) -> dict[str, CaseNote]:
@@ -274,11 +315,19 @@ def _notes(db: sqlite3.Connection) -> dict[str, CaseNote]:
         return {}
     columns = "case_id, seconds, changed, changed_ml, proposals"
     rows = db.execute(f"SELECT {columns} FROM case_note").fetchall()
+    for case_id, *numbers in rows:
+        if not isinstance(case_id, str) or isinstance(numbers[0], NoneType):
+            raise TypeError("a note is about no case, or of no time")
+        if not all(isinstance(number, int | float | NoneType) for number in numbers):
+            raise TypeError(f"the note about {case_id} is {numbers}")
     return {case_id: CaseNote(*row) for case_id, *row in rows}
 
 
 def _meta(db: sqlite3.Connection) -> dict[str, str]:
-    return dict(db.execute("SELECT key, value FROM meta").fetchall())
+    meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    if not isinstance(meta["reviewer"], str):
+        raise TypeError("it names no reviewer")
+    return meta
 
 
 @contextlib.contextmanager
@@ -302,9 +351,10 @@ def _open(path: Path) -> Iterator[sqlite3.Connection | None]:
                     f"{path} was written by a newer version of napari-relabel (journal version "
                     f"{version}, this one reads {SCHEMA_VERSION}): update napari-relabel"
                 )
+            if db.execute(_ACTIVE).fetchone() is not None:
+                raise JournalError(f"{path} holds more than a journal: move it away")
             yield db
-    except (sqlite3.Error, KeyError) as error:
-        raise JournalError(
-            f"{path} is damaged ({error}): put back a copy of it, rescue what can be read with "
-            "napari_relabel.review.salvage, or move it out of the folder to go on without it"
-        ) from error
+    except JournalError:
+        raise
+    except (sqlite3.Error, OSError, LookupError, ValueError, TypeError) as error:
+        raise JournalError(f"{path} is damaged ({error}): {REMEDY}") from error

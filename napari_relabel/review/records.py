@@ -108,6 +108,18 @@ class LearntRule:
     time: str
 
 
+def case_from_json(value: Mapping[str, Any]) -> CaseRecord:
+    """A case from JSON values; TypeError where they are wrong."""
+    record = CaseRecord(**value)
+    optional = {"image", "image_sha256"}
+    for name, text in vars(record).items():
+        if text is None and name in optional:
+            continue
+        if not isinstance(text, str) or "\0" in text:
+            raise TypeError(f"the {name} of a case is {text!r}")
+    return record
+
+
 def file_name(case_id: str) -> str:
     """A case id as a file name: itself where it is one, else with a hash to keep it unique."""
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", case_id).strip(".")[:80]

@@ -43,6 +43,8 @@ _COLUMNS = (
     "last",
     "audits",
 )
+#: What spreadsheets begin formulas with, full width included.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; max-width: 75em }
 table { border-collapse: collapse } td, th { padding: .2em .7em; text-align: left;
@@ -142,7 +144,9 @@ def iter_report(
     values = {**summary, "audits": [audit.to_json() for audit in audits]}
     write_json(report.values, {**values, "cases": [account.to_json() for account in accounts]})
     with atomic_path(report.table) as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        # Quotes around every cell: a spreadsheet that takes semicolons for separators would else
+        # make cells, and formulas, out of parts of a name.
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerow(_COLUMNS)
         writer.writerows([_harmless(value) for value in row] for row in rows)
     with atomic_path(report.page) as path:
@@ -205,7 +209,7 @@ def _row(account: CaseAccount) -> list[str]:
 
 def _harmless(value: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _page(
