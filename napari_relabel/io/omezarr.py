@@ -5,6 +5,7 @@ The specification: ngff.openmicroscopy.org. Written labels keep all metadata, ch
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def read(path: Path) -> Raw:
     found = _open(path)
     try:
         stored = need("zarr", path).open_array(found.levels[0], mode="r")
-        _check(stored, path)
+        _check(stored, found.levels[0], path)
         array = np.asarray(stored[...])
     except InputError:
         raise
@@ -126,17 +127,20 @@ def _open(path: Path) -> Multiscale:
     raise InputError(f"{path} holds no OME-Zarr image: name the group that has multiscales")
 
 
-def _check(stored: Any, path: Path) -> None:
+def _check(stored: Any, level: Path, path: Path) -> None:
     """Refuse what would run code, or fill the memory from a few bytes: absent chunks count too."""
     codecs = [getattr(codec, "codec_id", "") for codec in (*stored.filters, *stored.compressors)]
     if "pickle" in codecs or stored.dtype.kind not in "biufc":
         raise InputError(f"{path} holds Python objects, not numbers, and was not opened")
     check_memory(path, stored.shape, stored.dtype.itemsize)
     # Absent chunks stand for the background, but each takes its time.
-    if stored.nchunks > max(_CHUNKS, _ABSENT * stored.nchunks_initialized):
+    edges = zip(stored.shape, stored.shards or stored.chunks, strict=True)
+    promised = math.prod(-(-n // edge) for n, edge in edges)
+    there = sum(1 for file in level.rglob("*") if file.is_file())
+    if promised > max(_CHUNKS, _ABSENT * there):
         raise InputError(
-            f"{path} has {stored.nchunks_initialized} of the {stored.nchunks} chunks that its "
-            "metadata promise: copy it again"
+            f"{path} has {there} files for the {promised} chunks that its metadata promise: "
+            "copy it again"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -67,6 +68,7 @@ def read(path: Path) -> Raw:
     """
     try:
         with tifffile.TiffFile(path) as tif:
+            _check_chain(path, tif)
             return _read(path, tif)
     except InputError:
         raise
@@ -78,6 +80,29 @@ def read(path: Path) -> Raw:
         raise InputError(
             f"{path} is not a readable TIFF file ({error}): copy it again or convert it"
         ) from error
+
+
+def _check_chain(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse pages that follow themselves: tifffile would read them for ever."""
+    form, file = tif.tiff, tif.filehandle
+    seen: set[int] = set()
+
+    def number(layout: str, size: int) -> int:
+        return int(struct.unpack(layout, file.read(size))[0])
+
+    file.seek(8 if form.is_bigtiff else 4)
+    offset = number(form.offsetformat, form.offsetsize)
+    while 0 < offset < file.size:
+        if offset in seen:
+            raise InputError(f"{path} is damaged, a page follows itself: copy it again")
+        seen.add(offset)
+        file.seek(offset)
+        tags = number(form.tagnoformat, form.tagnosize)
+        file.seek(tags * form.tagsize, os.SEEK_CUR)
+        rest = file.read(form.offsetsize)
+        if len(rest) < form.offsetsize:
+            return
+        offset = int(struct.unpack(form.offsetformat, rest)[0])
 
 
 def _read(path: Path, tif: tifffile.TiffFile) -> Raw:

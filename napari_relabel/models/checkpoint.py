@@ -238,8 +238,14 @@ def _check_archive(path: Path) -> None:
             return
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
+            names = archive.namelist()
     except (*DAMAGE, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}): copy it again") from error
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise InputError(
+            f"{path} is a TorchScript program, not only weights, and was not opened: save the "
+            "state_dict of the network, or load the program as one that you trust"
+        )
     check_memory(path, [size], 1)
 
 

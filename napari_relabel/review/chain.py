@@ -23,15 +23,19 @@ REMEDY = (
     "out of the folder to go on without it"
 )
 
+_TEXTS = (
+    *("parent", "target", "case_id", "rule", "uncertainty", "method", "model_hash", "base_hash"),
+    *("note", "options", "merged"),
+)
+_COUNTS = ("open_after", "decided_after")
+
 #: Whether a row is one that this program wrote.
-_SOUND = """
+_SOUND = f"""
     typeof(id) = 'text' AND typeof(kind) = 'text' AND typeof(reviewer) = 'text'
-    AND typeof(time) = 'text' AND julianday(time) IS NOT NULL
-    AND typeof(coalesce(parent, target, case_id, '')) = 'text'
-    AND typeof(coalesce(rule, uncertainty, method, model_hash, base_hash, '')) = 'text'
-    AND typeof(coalesce(delta, 0)) IN ('integer', 'real')
-    AND typeof(coalesce(open_after, 0)) = 'integer'
-    AND typeof(coalesce(decided_after, 0)) = 'integer'
+    AND time GLOB '[0-9][0-9][0-9][0-9]-??-??T*+00:00' AND julianday(time) IS NOT NULL
+    AND {" AND ".join(f"typeof({name}) IN ('text', 'null')" for name in _TEXTS)}
+    AND {" AND ".join(f"typeof({name}) IN ('integer', 'null')" for name in _COUNTS)}
+    AND typeof(delta) IN ('integer', 'real', 'null')
     AND CASE WHEN json_valid(note) THEN json_type(note) = 'object' ELSE note IS NULL END
     AND CASE WHEN json_valid(options) THEN json_type(options) = 'object' ELSE options IS NULL END
     AND CASE WHEN json_valid(merged) THEN json_type(merged) = 'array' AND NOT EXISTS (

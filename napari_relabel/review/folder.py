@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -37,6 +36,7 @@ from napari_relabel.review.records import (
     learnt_rule_to_json,
     options_from_json,
     options_to_json,
+    values_from_json,
 )
 
 __all__ = ["ReviewFolder", "default_review_root"]
@@ -162,7 +162,7 @@ class ReviewFolder:
             return cls(
                 path,
                 tuple(map(case_from_json, content["cases"])),
-                tuple(map(operator.index, content["values"])),
+                values_from_json(content["values"], empty=not content["cases"]),
                 {int(value): str(name) for value, name in content["class_names"].items()},
                 options_from_json(content["options"]),
                 learnt_rule_from_json(content["learnt"]) if content.get("learnt") else None,

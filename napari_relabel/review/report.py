@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -43,8 +44,8 @@ _COLUMNS = (
     "last",
     "audits",
 )
-#: What spreadsheets begin formulas with, full width included.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: Where a spreadsheet would see a formula begin, also one that separates cells by semicolons.
+_FORMULA = re.compile("(^|[;\t\r\n])(\\s*)(?=[-=+@\uff1d\uff0b\uff0d\uff20])")
 _STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; max-width: 75em }
 table { border-collapse: collapse } td, th { padding: .2em .7em; text-align: left;
@@ -144,9 +145,7 @@ def iter_report(
     values = {**summary, "audits": [audit.to_json() for audit in audits]}
     write_json(report.values, {**values, "cases": [account.to_json() for account in accounts]})
     with atomic_path(report.table) as path, path.open("w", newline="", encoding="utf-8") as file:
-        # Quotes around every cell: a spreadsheet that takes semicolons for separators would else
-        # make cells, and formulas, out of parts of a name.
-        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+        writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         writer.writerows([_harmless(value) for value in row] for row in rows)
     with atomic_path(report.page) as path:
@@ -209,7 +208,7 @@ def _row(account: CaseAccount) -> list[str]:
 
 def _harmless(value: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
+    return _FORMULA.sub(r"\1\2'", value)
 
 
 def _page(
