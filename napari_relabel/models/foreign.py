@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import check_file
-from napari_relabel.models.checkpoint import check_plain, is_state_dict, network_of, read_torch_file
+from napari_relabel.models.checkpoint import network_of
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
+from napari_relabel.models.torchfile import check_plain, is_state_dict, read_torch_file
 from napari_relabel.models.unet import UNetConfig
 
 _LOADING_ERRORS = (

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from napari_relabel.io.volume import LabelVolume
-from napari_relabel.review.chain import REMEDY, Action, load_changes
+from napari_relabel.review.chain import Action, load_changes
 from napari_relabel.review.changes import Change, check_change
 from napari_relabel.review.errors import JournalError, ReviewError
+from napari_relabel.review.journalfile import REMEDY
 from napari_relabel.review.state import CaseState
 
 _DAMAGE = (ValueError, LookupError, TypeError, OverflowError, MemoryError, zlib.error)

@@ -13,10 +13,11 @@ import numpy as np
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.volume import LabelVolume, read_labels
-from napari_relabel.review.chain import REMEDY, Action, Chain, read_chain, reviewers
+from napari_relabel.review.chain import Action, Chain, read_chain, reviewers
 from napari_relabel.review.errors import JournalError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
+from napari_relabel.review.journalfile import REMEDY
 from napari_relabel.review.provenance import indices_sha256
 
 Verdict = Literal["same", "differs", "missing"]
