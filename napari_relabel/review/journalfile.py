@@ -27,7 +27,8 @@ _COUNTS = ("open_after", "decided_after")
 #: Whether a row is one that this program wrote.
 SOUND = f"""
     typeof(id) = 'text' AND typeof(kind) = 'text' AND typeof(reviewer) = 'text'
-    AND time GLOB '[0-9][0-9][0-9][0-9]-??-??T*+00:00' AND julianday(time) IS NOT NULL
+    AND time GLOB '[0-9][0-9][0-9][0-9]-??-??T*' AND julianday(time) IS NOT NULL
+    AND (time LIKE '%+00:00' OR time LIKE '%Z')
     AND {" AND ".join(f"typeof({name}) IN ('text', 'null')" for name in _TEXTS)}
     AND {" AND ".join(f"typeof({name}) IN ('integer', 'null')" for name in _COUNTS)}
     AND typeof(delta) IN ('integer', 'real', 'null')
