@@ -5,7 +5,7 @@ TORCH ?= cpu
 OUT ?= demo-output
 BIN = .venv/bin
 
-.PHONY: demo test lint unit docs clean
+.PHONY: demo test lint unit soak docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -25,6 +25,11 @@ lint:
 unit:
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
 	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/pytest -n 2 --dist loadfile
+
+# The long run of the tests of reliability, about an hour; writes docs/reliability.md.
+soak:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python docs/reliability.py
 
 docs:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)

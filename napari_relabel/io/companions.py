@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from napari_relabel.io.dicomfiles import (
     visible_files,
 )
 from napari_relabel.io.dicomindex import series_files
+from napari_relabel.io.errors import InputError
 from napari_relabel.io.suffixes import DICOM_SUFFIXES, ZARR, full_suffix, inside_zarr
 
 _DATA_FILE = {
@@ -84,6 +86,21 @@ def data_file(path: Path) -> Path | None:
     name = found[1].decode("utf-8", "replace")
     several = name.split()[0] in ("LIST", "LOCAL") or "%" in name
     return None if several else path.parent / name
+
+
+def check_beside(header: Path, data: Path) -> None:
+    """Raise InputError unless the data file that a header names is there, in the same folder.
+
+    A header from elsewhere could otherwise pass any file of this computer off as voxels.
+    """
+    inner = Path(os.path.relpath(data, header.parent))
+    if inner.is_absolute() or os.pardir in inner.parts:
+        raise InputError(
+            f"{header} names {data}, outside its folder, as its data file: put the data beside the "
+            "header and write its name only"
+        )
+    if not data.is_file():
+        raise InputError(f"{header} lacks its data file {data.name}: put it beside the header")
 
 
 def read_head(path: Path, end: re.Pattern[bytes]) -> tuple[bytes, bool]:

@@ -7,15 +7,14 @@ from pathlib import Path
 from napari_relabel.io.dicomfiles import is_segmentation
 from napari_relabel.io.dicomimage import read_series
 from napari_relabel.io.dicomindex import (
-    damaged,
+    readable,
     segmentation_in,
     series_files,
     series_in,
-    unwarned,
 )
 from napari_relabel.io.dicomseg import read_segmentation
 from napari_relabel.io.dicomseg_write import write
-from napari_relabel.io.errors import DAMAGE, InputError
+from napari_relabel.io.errors import InputError
 from napari_relabel.io.raw import Raw
 
 __all__ = ["read", "write"]
@@ -43,13 +42,8 @@ def read(path: Path) -> Raw:
     InputError
         If pydicom is not installed, a folder holds several series, or the series is no even stack.
     """
-    try:
-        with unwarned(path):
-            return _read(path)
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise damaged(path, error) from None
+    with readable(path):
+        return _read(path)
 
 
 def _read(path: Path) -> Raw:

@@ -14,6 +14,7 @@ from napari_relabel.io.dicomindex import damaged, header, kind_of
 from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.raw import Raw
 
 #: How far the squared length of a normal may be off 1.
@@ -53,6 +54,7 @@ def read_series(files: Sequence[Path], where: Path) -> Raw:
         return _picture(files[0], heads[0])
     grid = arrange(_frames(files, heads, where), where)
     frames = grid.frames
+    check_memory(where, grid.shape, _item_bytes(heads[0]))
     planes = [_pixels(frame) for frame in frames]
     stack = np.stack(planes)
     scales = {(frame.slope, frame.inter) for frame in frames}
@@ -81,6 +83,11 @@ def read_grid(files: Sequence[Path], where: Path) -> Grid:
 def frames_of(file: Path, head: Any) -> list[Frame]:
     """The frames of one file, in its order."""
     return _frames([file], [head], file)
+
+
+def _item_bytes(head: Any) -> int:
+    """Bytes per pixel, all colours together."""
+    return int(head.get("BitsAllocated") or 8) * int(head.get("SamplesPerPixel") or 1) // 8
 
 
 def _has_frames(head: Any) -> bool:

@@ -49,10 +49,20 @@ def header(path: Path, tags: list[str] | None = None) -> Any:
         file holds, since that may be about a patient.
     """
     pydicom = need("pydicom", path)
+    with readable(path):
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what pydicom raises, also when a value is looked at, into `damaged`; no warnings."""
+    errors = need("pydicom.errors", path)
     try:
         with unwarned(path):
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except (*DAMAGE, pydicom.errors.InvalidDicomError) as error:
+            yield
+    except InputError:
+        raise
+    except (*DAMAGE, errors.InvalidDicomError, errors.BytesLengthException) as error:
         raise damaged(path, error) from None
 
 
@@ -81,7 +91,7 @@ def _series_in(folder: Path, stamp: int) -> dict[str, list[Path]]:
         if is_dicom(file) and not is_segmentation(file):
             head = header(file, _TAGS)
             if "Rows" in head:
-                with unwarned(file):
+                with readable(file):
                     found[str(head.get("SeriesInstanceUID", ""))].append(file)
             elif not _is_other(file, head):
                 # Not left out: a stack without its first or last slice looks whole.
@@ -146,7 +156,7 @@ def names_patient(path: Path) -> bool:
     if file is None:
         return False
     head = header(file, ["PatientName", "PatientID"])
-    with unwarned(file):
+    with readable(file):
         words = re.split(r"[\^=\s]+", f"{head.get('PatientName', '')} {head.get('PatientID', '')}")
     name = path.name.casefold()
     return any(word.casefold() in name for word in words if len(word) >= _LEAST_WORD)
@@ -175,7 +185,7 @@ def _first_uid(folder: Path) -> list[str]:
     first = next(images, None)
     if first is None:
         return []
-    with unwarned(first):
+    with readable(first):
         return [str(header(first, _TAGS).get("SeriesInstanceUID", ""))]
 
 

@@ -14,6 +14,7 @@ from napari_relabel.io.dicomimage import decode, frames_of, read_grid
 from napari_relabel.io.dicomindex import find_series, header, segmentation_in
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import TOLERANCE
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.raw import Raw
 
 #: Compressions of label maps that are kept; binary segments are never compressed by us.
@@ -139,6 +140,7 @@ def read_segmentation(path: Path) -> Raw:
     segmentation = open_segmentation(path)
     numbers = segmentation.numbers
     dtype = np.uint8 if max(numbers, default=0) < 256 else np.uint16
+    check_memory(path, segmentation.grid.shape, np.dtype(dtype).itemsize)
     columns, rows, slices = segmentation.grid.shape
     stack = np.zeros((slices, rows, columns), dtype)
     frames = decode(segmentation.path, None).reshape(-1, rows, columns)

@@ -16,6 +16,7 @@ DAMAGE = (
     ArithmeticError,
     RuntimeError,
     MemoryError,
+    SystemError,
     struct.error,
     zlib.error,
 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,12 +14,12 @@ from napari_relabel.core.estimate import Estimate, Method
 from napari_relabel.io.atomic import atomic_path
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import check_file
+from napari_relabel.io.npy import ERRORS, npz_names, read_npz
 
 SCHEMA = "napari-relabel estimate"
 VERSION = 1
 
 _MAPS = ("mean", "variance", "expected_entropy", "given")
-_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def save_estimate(path: Path | str, estimate: Estimate) -> None:
@@ -91,11 +89,10 @@ def load_estimate(path: Path | str) -> Estimate:
     """
     path = check_file(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = {name: read_npz(path, name) for name in npz_names(path)}
         meta = json.loads(arrays.pop("meta").tobytes())
         schema, version = meta["schema"], meta["version"]
-    except _ERRORS as error:
+    except ERRORS as error:
         raise InputError(
             f"{path} is not an estimate or is damaged ({error}): estimate the case again"
         ) from error

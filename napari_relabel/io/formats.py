@@ -55,11 +55,16 @@ def is_volume(path: Path) -> bool:
 
 
 def volumes_below(folder: Path) -> Iterator[Path]:
-    """Volumes in a folder and its subfolders, sorted; hidden files are left out."""
+    """Volumes in a folder and its subfolders, sorted; hidden files are left out.
+
+    Links to folders that lead back to one above are not followed.
+    """
     for path in volumes_in(folder)[0]:
         yield path
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith(".") and not is_volume(path):
+        if not path.is_dir() or path.name.startswith(".") or is_volume(path):
+            continue
+        if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve())):
             yield from volumes_below(path)
 
 

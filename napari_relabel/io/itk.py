@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,11 @@ import numpy.typing as npt
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Affine
+from napari_relabel.io.limits import check_memory
+
+#: Beyond it the square of a number overflows soon, and ITK's singular values never converge.
+_FARTHEST = 1e30
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)", re.IGNORECASE)
 
 #: From ITK's world (left, posterior, superior) to that of NIfTI (right, anterior, superior).
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -61,6 +67,10 @@ def read(path: Path, io: str) -> ItkImage:
     warnings = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
+        reader.ReadImageInformation()
+        components = reader.GetNumberOfComponents()
+        pixel = sitk.Image(1, 1, reader.GetPixelID()).GetSizeOfPixelComponent()
+        check_memory(path, reader.GetSize(), pixel * components)
         image = reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].replace(str(path), "it")
@@ -83,6 +93,21 @@ def read(path: Path, io: str) -> ItkImage:
     if ndim == 2:
         affine[:, :2] = affine[:, 1::-1]
     return ItkImage(array, LPS_TO_RAS @ affine, n_grid)
+
+
+def check_place(path: Path, *texts: str) -> None:
+    """Refuse positions, sizes and directions with which ITK would compute for ever.
+
+    Parameters
+    ----------
+    path : Path
+        For the message.
+    texts : str
+        Numbers as the header states them, with anything between them.
+    """
+    numbers = (float(word) for text in texts for word in _NUMBER.findall(text))
+    if any(not abs(number) < _FARTHEST for number in numbers):
+        raise InputError(f"{path} has an impossible position or direction: repair its header")
 
 
 def file_order(array: npt.NDArray[Any], n_grid: int, *, vector: bool) -> npt.NDArray[Any]:

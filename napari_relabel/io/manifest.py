@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,9 +135,13 @@ def _renamed(row: dict[str, str]) -> dict[str, str]:
 def _locate(path: Path, where: str, name: str | None, missing: list[str]) -> Path | None:
     if not name:
         return None
-    file = path.parent / Path(name).expanduser()
-    if not file.exists():
-        missing.append(f"{where}: {name}")
+    file = path.parent / name
+    # Names can be too long, hold what no name can, or be of the home of nobody.
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        file = path.parent / Path(name).expanduser()
+        if file.exists():
+            return file
+    missing.append(f"{where}: {name[:_LONGEST_ID]}")
     return file
 
 

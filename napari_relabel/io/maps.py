@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.formats import read_raw
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.hashing import check_volume, file_sha256
+from napari_relabel.io.npy import npz_names, read_npy, read_npz
 from napari_relabel.io.suffixes import full_suffix
 from napari_relabel.io.volume import LabelVolume
 
@@ -27,7 +26,6 @@ Holds = Literal["uncertainty", "probability", "samples"]
 #: Names under which an array is looked for in an .npz that holds several.
 NPZ_NAMES = ("uncertainty", "probabilities", "probability", "softmax")
 _NUMPY = (".npy", ".npz")
-_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError)
 #: Rounding of float16 and 8-bit exports.
 _SLACK = 1e-3
 _SUM_SLACK = 0.02
@@ -227,25 +225,16 @@ def common_maximum(paths: Iterable[Path], n_classes: int) -> float:
 
 
 def _read_numpy(path: Path) -> npt.NDArray[Any]:
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            names = content.files
-            chosen = names if len(names) == 1 else [name for name in NPZ_NAMES if name in names]
-            if len(chosen) != 1:
-                raise InputError(
-                    f"{path} holds the arrays {', '.join(names) or '(none)'}: "
-                    f"save the map alone, or name it {NPZ_NAMES[0]!r}"
-                )
-            return np.asarray(content[chosen[0]])
-    except InputError:
-        raise
-    except _ERRORS as error:
+    if path.suffix.lower() == ".npy":
+        return read_npy(path)
+    names = npz_names(path)
+    chosen = names if len(names) == 1 else [name for name in NPZ_NAMES if name in names]
+    if len(chosen) != 1:
         raise InputError(
-            f"{path} is not a readable numpy file ({error}): save the array anew without pickle"
-        ) from error
+            f"{path} holds the arrays {', '.join(names) or '(none)'}: "
+            f"save the map alone, or name it {NPZ_NAMES[0]!r}"
+        )
+    return read_npz(path, chosen[0])
 
 
 def _read_volume(path: Path) -> tuple[npt.NDArray[Any], Geometry]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.io import itk
-from napari_relabel.io.companions import data_beside, data_file, read_head
+from napari_relabel.io.companions import check_beside, data_beside, data_file, read_head
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.raw import Raw
@@ -24,6 +24,10 @@ _END = re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*([^\r\n]*?)[ \t]*(\r?\n|
 _SIZE = re.compile(rb"^([ \t]*CompressedDataSize[ \t]*=[ \t]*)\d+", re.MULTILINE)
 _NAME = re.compile(rb"^([ \t]*ElementDataFile[ \t]*=[ \t]*)[^\r\n]*", re.MULTILINE)
 _LEVEL = 6
+_PLACE = (
+    *("transformmatrix", "rotation", "orientation"),
+    *("offset", "position", "origin", "elementspacing", "elementsize"),
+)
 
 
 def read(path: Path) -> Raw:
@@ -47,6 +51,7 @@ def read(path: Path) -> Raw:
     head, fields = _header(path)
     _check_data(path, fields)
     _check_size(path, head, fields)
+    itk.check_place(path, *(fields.get(name, "") for name in _PLACE))
     image = itk.read(path, "MetaImageIO")
     try:
         geometry = Geometry.from_affine(image.affine, image.n_grid)
@@ -116,8 +121,7 @@ def _check_data(path: Path, fields: dict[str, str]) -> None:
         raise InputError(f"{path} has its data in another file: rename it to end in .mhd")
     if detached is None:
         raise InputError(f"{path} has its data in several files: save it as one .mha file")
-    if not detached.is_file():
-        raise InputError(f"{path} lacks its data file {detached.name}: put it beside the header")
+    check_beside(path, detached)
 
 
 def _check_size(path: Path, head: bytes, fields: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from napari_relabel.io.errors import InputError
@@ -105,12 +105,20 @@ def multiscale(ome: Mapping[str, Any], path: Path, zarr_format: int) -> Multisca
             )
             for n, (name, axis) in enumerate(zip(names, image["axes"], strict=True))
         )
-        levels = tuple(path / dataset["path"] for dataset in datasets)
+        levels = tuple(path / _inner(dataset["path"], path) for dataset in datasets)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
             f"{path} has incomplete multiscales metadata ({error!r}): write it anew"
         ) from error
     return Multiscale(axes, levels, version, zarr_format)
+
+
+def _inner(name: str, path: Path) -> PurePosixPath:
+    """The place of an array; one outside its store would be read, and written, where it points."""
+    place = PurePosixPath(name)
+    if place.is_absolute() or ".." in place.parts or "\\" in name or ":" in name:
+        raise InputError(f"{path} names the array {name!r} outside itself: write it anew")
+    return place
 
 
 def _scaling(

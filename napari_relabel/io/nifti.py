@@ -14,9 +14,10 @@ import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, ImageDataError
 
-from napari_relabel.io.companions import data_beside, data_file, volume_files
+from napari_relabel.io.companions import check_beside, data_beside, data_file, volume_files
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.raw import Raw
 
 #: Spatial part of xyzt_units to mm; files without units mean mm.
@@ -67,6 +68,7 @@ def read(path: Path) -> Raw:
             f"{path} is damaged or truncated (its header promises {needed} bytes): "
             "copy it again from its source"
         )
+    check_memory(path, proxy.shape, proxy.dtype.itemsize)
     try:
         array = np.asanyarray(proxy.get_unscaled())
     except _ERRORS as error:
@@ -152,8 +154,8 @@ def _gzipped(path: Path) -> bool:
 
 def _load(path: Path) -> Any:
     pair = data_file(path)
-    if pair is not None and not pair.is_file():
-        raise InputError(f"{path} lacks its data file {pair.name}: put it beside the header")
+    if pair is not None:
+        check_beside(path, pair)
     try:
         image = nib.load(path, mmap=False)
     except _ERRORS as error:

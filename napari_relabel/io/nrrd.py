@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.io import itk
-from napari_relabel.io.companions import data_beside, data_file, read_head
+from napari_relabel.io.companions import check_beside, data_beside, data_file, read_head
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.raw import Raw
@@ -29,6 +29,7 @@ _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda content: gzip.compress(content, 9, mtime=0),
     "gz": lambda content: gzip.compress(content, 9, mtime=0),
 }
+_PLACE = ("space directions", "space origin", "spacings", "thicknesses", "axis mins", "axis maxs")
 _SPATIAL = ("domain", "space")
 _END = re.compile(rb"\r?\n\r?\n")
 _DATA_FIELD = re.compile(rb"^(data ?file:\s*).+?(\s*)$", re.MULTILINE | re.IGNORECASE)
@@ -91,8 +92,9 @@ def read(path: Path) -> Raw:
         raise InputError(f"{path} has its data in another file: rename it to end in .nhdr")
     if header.fields["data file"] and detached is None:
         raise InputError(f"{path} has its data in several files: save it as one .nrrd file")
-    if detached is not None and not detached.is_file():
-        raise InputError(f"{path} lacks its data file {detached.name}: put it beside the header")
+    if detached is not None:
+        check_beside(path, detached)
+    itk.check_place(path, *(header.fields.get(name, "") for name in _PLACE))
     image = itk.read(path, "NrrdImageIO")
     return Raw(
         array=image.array,

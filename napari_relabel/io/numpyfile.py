@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import numpy.typing as npt
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.npy import npz_names, read_header, read_npy, read_npz
 from napari_relabel.io.raw import Raw
 
-_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError)
 #: Most channels that an array is taken to have.
 _CHANNELS = 4
 
@@ -42,15 +41,7 @@ def read(path: Path) -> Raw:
     InputError
         If it is damaged, holds objects or several arrays, or its axes have no clear meaning.
     """
-    content = path.read_bytes()
-    if path.suffix.lower() == ".npz":
-        content = _members(path)[_name(path)]
-    try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except _ERRORS as error:
-        raise InputError(
-            f"{path} is not a readable numpy file ({error}): save the array anew without pickle"
-        ) from error
+    array = read_npz(path, _name(path)) if path.suffix.lower() == ".npz" else read_npy(path)
     extra, alpha = _extra(array, path)
     is_bool = array.dtype == bool
     dtype = np.uint8 if is_bool else array.dtype.newbyteorder("=")
@@ -78,7 +69,7 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     if path.suffix.lower() == ".npy":
         path.write_bytes(_replaced(like.read_bytes(), array))
         return
-    name = _name(like)
+    name = f"{_name(like)}.npy"
     with zipfile.ZipFile(like) as old, zipfile.ZipFile(path, "w") as new:
         for info in old.infolist():
             content = old.read(info)
@@ -87,31 +78,15 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
 
 
 def _name(path: Path) -> str:
-    names = [name for name in _members(path) if name.endswith(".npy")]
+    names = npz_names(path)
     if len(names) != 1:
-        listed = ", ".join(name.removesuffix(".npy") for name in names) or "none"
+        listed = ", ".join(names) or "none"
         raise InputError(f"{path} holds {len(names)} arrays ({listed}): save the one to use alone")
     return names[0]
 
 
-def _members(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as opened:
-            return {info.filename: opened.read(info) for info in opened.infolist()}
-    except _ERRORS as error:
-        raise InputError(
-            f"{path} is not a readable numpy file ({error}): copy it again from its source"
-        ) from error
-
-
 def _replaced(content: bytes, array: npt.NDArray[Any]) -> bytes:
     stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
     shape, fortran, dtype = read_header(stream)
     if array.shape != shape:
         raise ValueError(f"array has shape {array.shape}, expected {shape}")

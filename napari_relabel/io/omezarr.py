@@ -5,6 +5,7 @@ The specification: ngff.openmicroscopy.org. Written labels keep all metadata, ch
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.itk import LPS_TO_RAS
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.ngff import Multiscale, multiscale
 from napari_relabel.io.raw import Raw
 from napari_relabel.io.suffixes import ZARR, inside_zarr
 from napari_relabel.io.units import UNIT_MM
 
+#: So many chunks are read whether they are there or not, and so many absent ones for each present.
+_CHUNKS, _ABSENT = 10_000, 100
 _METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 
@@ -47,7 +51,10 @@ def read(path: Path) -> Raw:
     found = _open(path)
     try:
         stored = need("zarr", path).open_array(found.levels[0], mode="r")
+        _check(stored, found.levels[0], path)
         array = np.asarray(stored[...])
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(
             f"{path} is damaged or uses a codec that is not installed ({error}): copy it again"
@@ -118,6 +125,23 @@ def _open(path: Path) -> Multiscale:
     if (path / "0").is_dir() and "bioformats2raw.layout" in ome and not (path / "1").is_dir():
         return _open(path / "0")
     raise InputError(f"{path} holds no OME-Zarr image: name the group that has multiscales")
+
+
+def _check(stored: Any, level: Path, path: Path) -> None:
+    """Refuse what would run code, or fill the memory from a few bytes: absent chunks count too."""
+    codecs = [getattr(codec, "codec_id", "") for codec in (*stored.filters, *stored.compressors)]
+    if "pickle" in codecs or stored.dtype.kind not in "biufc":
+        raise InputError(f"{path} holds Python objects, not numbers, and was not opened")
+    check_memory(path, stored.shape, stored.dtype.itemsize)
+    # Absent chunks stand for the background, but each takes its time.
+    edges = zip(stored.shape, stored.shards or stored.chunks, strict=True)
+    promised = math.prod(-(-n // edge) for n, edge in edges)
+    there = sum(1 for file in level.rglob("*") if file.is_file())
+    if promised > max(_CHUNKS, _ABSENT * there):
+        raise InputError(
+            f"{path} has {there} files for the {promised} chunks that its metadata promise: "
+            "copy it again"
+        )
 
 
 def _geometry(found: Multiscale, path: Path) -> Geometry:

@@ -10,14 +10,17 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from napari_relabel.io import png
-from napari_relabel.io.errors import InputError
+from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.raw import Raw
 
 # Cameras write MPO: a JPEG, then previews that nobody asked for.
 _JPEG = ("JPEG", "MPO")
 _FORMATS = {".png": ("PNG",), ".jpg": _JPEG, ".jpeg": _JPEG, ".bmp": ("BMP",)}
-_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+#: Told apart by their content; more than are read, so that a wrong suffix can be explained.
+_KNOWN = ("JPEG", "PNG", "BMP", "GIF", "TIFF")
+_ERRORS = (*DAMAGE, SyntaxError, Image.DecompressionBombError)
 _MODES = ("1", "L", "P", "LA", "RGB", "RGBA", "I", "I;16", "I;16B")
 
 
@@ -54,6 +57,7 @@ def _read(path: Path, image: Image.Image) -> Raw:
                 f"{path} is a 16-bit colour PNG, which would be cut to 8 bits: "
                 "save it as 16-bit grey or as TIFF"
             )
+    check_memory(path, image.size, 8)
     try:
         array = np.asarray(image)
     except _ERRORS as error:
@@ -107,7 +111,7 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
 
 def _open(path: Path) -> Image.Image:
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=_KNOWN)
         frames = getattr(image, "n_frames", 1)
     except (UnidentifiedImageError, *_ERRORS) as error:
         raise InputError(

@@ -74,5 +74,5 @@ def read_json(path: Path) -> Any:
     """Content of a JSON file; InputError where it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not readable JSON ({error}): correct it") from error

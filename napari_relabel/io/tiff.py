@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ import tifffile
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.limits import check_memory
 from napari_relabel.io.raw import Raw
 from napari_relabel.io.tiff_write import write
 from napari_relabel.io.units import UNIT_MM
@@ -66,6 +68,7 @@ def read(path: Path) -> Raw:
     """
     try:
         with tifffile.TiffFile(path) as tif:
+            _check_chain(path, tif)
             return _read(path, tif)
     except InputError:
         raise
@@ -79,7 +82,33 @@ def read(path: Path) -> Raw:
         ) from error
 
 
+def _check_chain(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse pages that follow themselves: tifffile would read them for ever."""
+    form, file = tif.tiff, tif.filehandle
+    seen: set[int] = set()
+
+    def number(layout: str, size: int) -> int:
+        return int(struct.unpack(layout, file.read(size))[0])
+
+    file.seek(8 if form.is_bigtiff else 4)
+    offset = number(form.offsetformat, form.offsetsize)
+    while 0 < offset < file.size:
+        if offset in seen:
+            raise InputError(f"{path} is damaged, a page follows itself: copy it again")
+        seen.add(offset)
+        file.seek(offset)
+        tags = number(form.tagnoformat, form.tagnosize)
+        file.seek(tags * form.tagsize, os.SEEK_CUR)
+        rest = file.read(form.offsetsize)
+        if len(rest) < form.offsetsize:
+            return
+        offset = int(struct.unpack(form.offsetformat, rest)[0])
+
+
 def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
+    if tif.is_ome and _names_others(tif.ome_metadata or "", path):
+        # tifffile would open whatever is named there.
+        raise InputError(f"{path} spreads its pixels over several files: save them as one")
     if len(tif.series) != 1:
         raise InputError(
             f"{path} holds {len(tif.series)} images of different sizes: save the one to use alone"
@@ -94,6 +123,7 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
             f"{path} is damaged or truncated (its tags promise {series.nbytes} bytes): "
             "copy it again from its source"
         )
+    check_memory(path, [series.nbytes], 1)
     array = series.asarray()
     dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
     stacked = [a for a, name in enumerate(series.axes) if name not in "YXCS"]
@@ -153,12 +183,26 @@ def _edge(tif: tifffile.TiffFile, tag_name: str, unit_mm: float | None) -> float
     return float(units) / float(pixels) * unit_mm if pixels and units else None
 
 
-def _ome_edges(xml: str) -> dict[str, float | None]:
+def _ome(xml: str) -> ElementTree.Element:
     try:
-        root = ElementTree.fromstring(xml)
+        return ElementTree.fromstring(xml)
     except ElementTree.ParseError:
-        return {}
-    pixels = root.find(".//{*}Pixels")
+        return ElementTree.Element("OME")
+
+
+def _names_others(xml: str, path: Path) -> bool:
+    """Whether OME's metadata say that pixels are in other files than the one at hand."""
+    root = _ome(xml)
+    named = {
+        uuid.get("FileName", "").lower()
+        for uuid in root.iterfind(".//{*}TiffData/{*}UUID")
+        if uuid.text != root.get("UUID")
+    }
+    return bool(named - {path.name.lower()})
+
+
+def _ome_edges(xml: str) -> dict[str, float | None]:
+    pixels = _ome(xml).find(".//{*}Pixels")
     if pixels is None:
         return {}
     edges: dict[str, float | None] = {}

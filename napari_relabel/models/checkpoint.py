@@ -11,12 +11,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +23,7 @@ from napari_relabel.io.atomic import atomic_path
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import check_file
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
+from napari_relabel.models.torchfile import check_plain, is_state_dict, read_torch_file
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
 FORMAT = "napari-relabel model"
@@ -179,6 +178,7 @@ def load_checkpoint(path: Path | str) -> tuple[Checkpoint, RelabelUNet]:
     about, weights = file.get("about"), file.get("weights")
     if not isinstance(about, str) or not is_state_dict(weights):
         raise InputError(f"{path} is incomplete: copy it again from its source")
+    check_plain(path, weights)
     if content_hash_of(about, weights) != file.get("sha256"):
         raise InputError(
             f"{path} does not match its checksum, so it was damaged or altered: copy it again from "
@@ -186,54 +186,27 @@ def load_checkpoint(path: Path | str) -> tuple[Checkpoint, RelabelUNet]:
         )
     try:
         checkpoint = _about_from_json(about, file["sha256"])
-        network = RelabelUNet(checkpoint.config)
-        network.load_state_dict(weights, strict=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        network = network_of(checkpoint.config, weights)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} contradicts itself ({error}): train the model again") from error
     return checkpoint, network.eval()
 
 
-def read_torch_file(path: Path) -> object:
-    """Read tensors and plain values that ``torch.save`` wrote, refusing anything that is code.
+def network_of(config: UNetConfig, weights: Mapping[str, Tensor]) -> RelabelUNet:
+    """A network with weights; RuntimeError where these are not those of its configuration.
 
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-
-    Returns
-    -------
-    object
-        Usually a dictionary.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, not from ``torch.save``, or would have to run code to be read.
+    Notes
+    -----
+    Shapes are compared with those of a network without memory first: a configuration from a file
+    may ask for any size.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path):
-            raise InputError(
-                f"{path} holds code or objects, not only weights, and was not opened: save the "
-                f"state_dict of the network instead (torch.save(network.state_dict(), path))"
-            ) from error
-        raise InputError(
-            f"{path} is not a torch file: give the model.pt of a training run"
-        ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{path} cannot be read as a torch file, it is damaged or something else: copy it "
-            f"again from its source"
-        ) from error
-
-
-def is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:
-    """Whether `value` maps names to tensors."""
-    return isinstance(value, Mapping) and all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items()
-    )
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in RelabelUNet(config).state_dict().items()}
+    if shapes != {name: value.shape for name, value in weights.items()}:
+        raise RuntimeError("the weights are not those of the architecture")
+    network = RelabelUNet(config)
+    network.load_state_dict(weights, strict=True)
+    return network
 
 
 def _about_to_json(checkpoint: Checkpoint) -> str:

@@ -11,7 +11,6 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.modelfiles import Kind, ModelFiles, model_source
 from napari_relabel.io.trust import require_trust, trust
 from napari_relabel.models.bundle import load_bundle
-from napari_relabel.models.checkpoint import read_torch_file
 from napari_relabel.models.description import Description, read_description
 from napari_relabel.models.exported import (
     exported_program,
@@ -23,6 +22,7 @@ from napari_relabel.models.foreign import LOADING_ERRORS, ForeignModel, FromProb
 from napari_relabel.models.loading import LoadedModel, load_models
 from napari_relabel.models.nnunet import load_nnunet
 from napari_relabel.models.preprocess import Preparation, WorkingGrid
+from napari_relabel.models.torchfile import read_torch_file
 from napari_relabel.models.weights import load_weights
 
 _ONE: Mapping[Kind, Callable[[ModelFiles], ForeignModel]] = {

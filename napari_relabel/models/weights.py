@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import check_file
-from napari_relabel.models.checkpoint import is_state_dict, read_torch_file
+from napari_relabel.models.checkpoint import network_of
 from napari_relabel.models.foreign import LOADING_ERRORS, ForeignModel
 from napari_relabel.models.preprocess import Preparation, WorkingGrid
-from napari_relabel.models.unet import RelabelUNet, UNetConfig
+from napari_relabel.models.torchfile import check_plain, is_state_dict, read_torch_file
+from napari_relabel.models.unet import UNetConfig
 
 #: Names under which training tools keep the weights among other things.
 _NESTED = ("state_dict", "model", "model_state_dict")
@@ -61,13 +62,13 @@ def load_weights(
     """
     path = check_file(path)
     weights = read_weights(path)
+    check_plain(path, weights)
     if architecture is not None:
-        network = _named(path, architecture, arguments or {})
+        network: nn.Module = _named(path, architecture, arguments or {})
         _fill(network, weights, f"{path} does not fit {architecture}")
     else:
         try:
-            network = RelabelUNet(_config_of(path, weights, dropout))
-            network.load_state_dict(weights, strict=True)
+            network = network_of(_config_of(path, weights, dropout), weights)
         except RuntimeError as error:
             raise _unknown(path) from error
     return ForeignModel(path.stem, network.eval(), normalisation, working or WorkingGrid())

@@ -19,8 +19,8 @@ from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.progress import relay
 from napari_relabel.io.atomic import atomic_path
 from napari_relabel.io.dataset import Dataset
-from napari_relabel.models.checkpoint import read_torch_file
 from napari_relabel.models.threads import limit_threads
+from napari_relabel.models.torchfile import read_torch_file
 from napari_relabel.models.unet import RelabelUNet
 from napari_relabel.training.cases import Cases, load_cases
 from napari_relabel.training.flips import read_flips

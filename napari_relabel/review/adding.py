@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from napari_relabel.io.errors import InputError
 from napari_relabel.io.volume import check_pair, read_image, read_labels
 from napari_relabel.review.records import CaseRecord, NewCase
 
@@ -38,6 +39,7 @@ def describe_cases(
         labels do not fit each other.
     """
     records: list[CaseRecord] = []
+    binary: dict[int, Path] = {}
     found: set[int] = set()
     usual = values
     for case in cases:
@@ -45,6 +47,13 @@ def describe_cases(
         usual = labels.values
         # An empty mask is read with the usual foreground of its format, which need not be the one
         # of the other masks.
+        if not values and len(labels.values) == 2 and labels.indices.any():
+            binary.setdefault(labels.values[1], labels.path)
+            if {1, 255} <= binary.keys():
+                raise InputError(
+                    f"{binary[1]} marks the foreground with 1 and {binary[255]} with 255, which "
+                    "would be two classes: save them alike"
+                )
         found |= set(labels.values if labels.indices.any() else labels.values[:1])
         image = None if case.image is None else read_image(case.image)
         if image is not None:

@@ -161,7 +161,7 @@ def _read(path: Path) -> Audit:
         return Audit.from_json(content)
     except ReviewError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ReviewError(
             f"{path} is damaged ({error}): put back a copy of it, or move it away"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ from napari_relabel.core.rules import Transition
 from napari_relabel.review.casenotes import CaseNote
 from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import JournalError
-from napari_relabel.review.journal import APPLICATION_ID, SCHEMA_VERSION, TIMEOUT, Context, slug
+from napari_relabel.review.journal import Context, slug
+from napari_relabel.review.journalfile import SOUND, meta_of, notes_of, open_journal
 
 #: Kinds of actions that leave the voxels and the approval of a case alone.
 REMARKS = frozenset({"export", "flag", "unflag"})
@@ -109,9 +110,9 @@ def reviewers(folder: Path, *, strict: bool = False) -> tuple[str, ...]:
     found = set()
     for path in sorted(folder.glob("*.sqlite")):
         passed_over = contextlib.nullcontext() if strict else contextlib.suppress(JournalError)
-        with passed_over, _open(path) as db:
+        with passed_over, open_journal(path) as db:
             if db is not None:
-                found.add(_meta(db)["reviewer"])
+                found.add(meta_of(db)["reviewer"])
     return tuple(sorted(found))
 
 
@@ -139,14 +140,14 @@ def read_chain(folder: Path, reviewer: str) -> Chain:
     resumes: dict[Path, dict[str, Any]] = {}
     notes: dict[Path, dict[str, CaseNote]] = {}
     for path in sorted(folder.glob(f"{slug(reviewer)}-*.sqlite")):
-        with _open(path) as db:
-            if db is None or _meta(db)["reviewer"] != reviewer:
+        with open_journal(path) as db:
+            if db is None or meta_of(db)["reviewer"] != reviewer:
                 continue
             actions.update((a.id, a) for a in _select(db, path))
-            notes[path] = _notes(db)
+            notes[path] = notes_of(db)
             state = db.execute("SELECT state FROM resume").fetchone()
             if state is not None:
-                resumes[path] = json.loads(state[0])
+                resumes[path] = _object(state[0])
     parents = {p for a in actions.values() for p in _parents(a)}
     orphans = {a.path: None for a in actions.values() if not actions.keys() >= set(_parents(a))}
     warnings = tuple(
@@ -177,9 +178,9 @@ def workers(folder: Path) -> dict[str, tuple[str, ...]]:
     """
     found: dict[str, set[str]] = {}
     for path in sorted(folder.glob("*.sqlite")):
-        with contextlib.suppress(JournalError), _open(path) as db:
+        with contextlib.suppress(JournalError), open_journal(path) as db:
             if db is not None:
-                name = _meta(db)["reviewer"]
+                name = meta_of(db)["reviewer"]
                 query = "SELECT DISTINCT case_id FROM action WHERE case_id IS NOT NULL AND kind != "
                 for (case_id,) in db.execute(f"{query} 'export'"):
                     found.setdefault(case_id, set()).add(name)
@@ -191,7 +192,7 @@ def read_actions(path: Path, case_id: str | None = None) -> tuple[Action, ...]:
     if not path.exists():
         return ()
     where, values = ("", ()) if case_id is None else ("WHERE case_id = ?", (case_id,))
-    with _open(path) as db:
+    with open_journal(path) as db:
         return () if db is None else tuple(_select(db, path, where, values))
 
 
@@ -212,7 +213,7 @@ def load_changes(actions: Iterable[Action]) -> dict[str, Change]:
         "FROM action WHERE seq = ? AND bits IS NOT NULL"
     )
     for path, wanted in files.items():
-        with _open(path) as db:
+        with open_journal(path) as db:
             if db is None:
                 continue
             for action in wanted:
@@ -220,6 +221,15 @@ def load_changes(actions: Iterable[Action]) -> dict[str, Change]:
                 if row is not None:
                     changes[action.id] = _change(row)
     return changes
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object; what is none is no place to resume at, which is said and costs nothing."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _change(row: Sequence[Any]) -> Change:
@@ -264,47 +274,9 @@ def _select(
     db: sqlite3.Connection, path: Path, where: str = "", values: Sequence[str] = ()
 ) -> list[Action]:
     columns = ", ".join(Action._fields[1:])
-    rows = db.execute(f"SELECT {columns} FROM action {where} ORDER BY seq", values).fetchall()
-    return [Action(path, *row) for row in rows]
-
-
-def _notes(db: sqlite3.Connection) -> dict[str, CaseNote]:
-    # Journals of before there were notes have no such table.
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'case_note'").fetchone():
-        return {}
-    columns = "case_id, seconds, changed, changed_ml, proposals"
-    rows = db.execute(f"SELECT {columns} FROM case_note").fetchall()
-    return {case_id: CaseNote(*row) for case_id, *row in rows}
-
-
-def _meta(db: sqlite3.Connection) -> dict[str, str]:
-    return dict(db.execute("SELECT key, value FROM meta").fetchall())
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """Connection for reading, None for a journal whose first row was never finished."""
-    try:
-        # Read and write where the folder allows it: a killed process leaves a rollback journal,
-        # which the next reader has to play back.
-        with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=TIMEOUT)
-        ) as db:
-            mark = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if path.stat().st_size == 0:
-                yield None
-                return
-            if mark != APPLICATION_ID:
-                raise JournalError(f"{path} is not a journal of this program: move it away")
-            if version > SCHEMA_VERSION:
-                raise JournalError(
-                    f"{path} was written by a newer version of napari-relabel (journal version "
-                    f"{version}, this one reads {SCHEMA_VERSION}): update napari-relabel"
-                )
-            yield db
-    except (sqlite3.Error, KeyError) as error:
-        raise JournalError(
-            f"{path} is damaged ({error}): put back a copy of it, rescue what can be read with "
-            "napari_relabel.review.salvage, or move it out of the folder to go on without it"
-        ) from error
+    query = f"SELECT {SOUND}, {columns} FROM action {where} ORDER BY seq"
+    rows = db.execute(query, values).fetchall()
+    for sound, seq, *_ in rows:
+        if not sound:
+            raise ValueError(f"action {seq} is incomplete")
+    return [Action(path, *row) for _, *row in rows]

@@ -75,14 +75,14 @@ class Change:
     def mask(self) -> Mask:
         """Voxels of the box that the action is about, shape of the box."""
         count = int(np.prod(self.shape))
-        packed = np.frombuffer(zlib.decompress(self.bits), np.uint8)
+        packed = _inflate(self.bits, -(-count // 8))
         return np.unpackbits(packed, count=count).view(np.bool_).reshape(self.shape)
 
     @property
     def wanted(self) -> LabelArray | np.uint8:
         """Label of the decision: one number, or one per voxel, shape (voxels,)."""
         if self.labels is not None:
-            return np.frombuffer(zlib.decompress(self.labels), np.uint8)
+            return _inflate(self.labels, self.voxels)
         return np.uint8(self.label or 0)
 
     @property
@@ -90,8 +90,30 @@ class Change:
         """Decisions and labels before, each of shape (voxels,); None where all were undecided."""
         if self.previous is None:
             return None
-        both = np.frombuffer(zlib.decompress(self.previous), np.uint8)
+        both = _inflate(self.previous, 2 * self.voxels)
         return both[: self.voxels], both[self.voxels :]
+
+
+def check_change(change: Change, grid: tuple[int, ...], n_classes: int) -> None:
+    """Raise ValueError where a change read from a file cannot be about a grid and its classes."""
+    ends = [(s.start, s.stop, n) for s, n in zip(change.box, grid, strict=True)]
+    if not all(0 <= start < stop <= n for start, stop, n in ends):
+        raise ValueError(f"the box {ends} is not within the grid")
+    if change.kind not in ("lock", "unlock") and int(np.max(change.wanted)) >= n_classes:
+        raise ValueError(f"a label is not one of {n_classes} classes")
+    if change.before is not None:
+        decisions, labels = change.before
+        if int(decisions.max()) > EDITED or int(labels.max()) >= n_classes:
+            raise ValueError("what was decided before is no decision")
+
+
+def _inflate(content: bytes, size: int) -> LabelArray:
+    """Decompress exactly `size` bytes; ValueError where there are fewer or more."""
+    stream = zlib.decompressobj()
+    found = stream.decompress(content, size + 1)
+    if len(found) != size:
+        raise ValueError(f"{size} bytes were noted and others are there")
+    return np.frombuffer(found, np.uint8)
 
 
 def pack_bits(mask: Mask) -> bytes:

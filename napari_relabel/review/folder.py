@@ -24,17 +24,19 @@ from napari_relabel.review.adding import describe_cases, relative_to
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.finder import default_review_root, relocated
 from napari_relabel.review.layers import layer_affine, write_layer_image, write_layer_labels
-from napari_relabel.review.queue import Gain, gain
+from napari_relabel.review.queue import Gain, gain, gain_from_json
 from napari_relabel.review.records import (
     CaseData,
     CaseRecord,
     LearntRule,
     NewCase,
+    case_from_json,
     file_name,
     learnt_rule_from_json,
     learnt_rule_to_json,
     options_from_json,
     options_to_json,
+    values_from_json,
 )
 
 __all__ = ["ReviewFolder", "default_review_root"]
@@ -159,16 +161,18 @@ class ReviewFolder:
                 )
             return cls(
                 path,
-                tuple(CaseRecord(**case) for case in content["cases"]),
-                tuple(content["values"]),
-                {int(value): name for value, name in content["class_names"].items()},
+                tuple(map(case_from_json, content["cases"])),
+                values_from_json(content["values"], empty=not content["cases"]),
+                {int(value): str(name) for value, name in content["class_names"].items()},
                 options_from_json(content["options"]),
                 learnt_rule_from_json(content["learnt"]) if content.get("learnt") else None,
-                tuple(content.get("former", ())),
+                tuple(map(str, content.get("former", ()))),
             )
         except OSError as error:
             raise ReviewError(f"{path} is not a REVIEW folder ({error}): make one first") from error
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except ReviewError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ReviewError(f"{file} is damaged ({error}): put back a copy of it") from error
 
     @property
@@ -343,7 +347,14 @@ class ReviewFolder:
             path = self.estimate_path(case_id).with_suffix(".json")
             if not path.exists():
                 return None
-            self._gains[case_id] = Gain(**json.loads(path.read_text(encoding="utf-8")))
+            try:
+                found = gain_from_json(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise ReviewError(
+                    f"{path} is damaged ({error}): remove it and the .npz beside it, and estimate "
+                    "the case again"
+                ) from error
+            self._gains[case_id] = found
         return self._gains[case_id]
 
     def gains(self) -> dict[str, Gain]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.chain import Action, load_changes
-from napari_relabel.review.changes import Change
-from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.changes import Change, check_change
+from napari_relabel.review.errors import JournalError, ReviewError
+from napari_relabel.review.journalfile import REMEDY
 from napari_relabel.review.state import CaseState
+
+_DAMAGE = (ValueError, LookupError, TypeError, OverflowError, MemoryError, zlib.error)
 
 
 class Step(NamedTuple):
@@ -103,21 +107,38 @@ def rebuild(state: CaseState, actions: Iterable[Action], changes: Mapping[str, C
     Returns
     -------
     History
+
+    Raises
+    ------
+    JournalError
+        If voxels in a journal are damaged.
     """
     history = History()
     for action in actions:
-        if action.id in changes:
-            step = Step(action.id, changes[action.id])
-            state.commit(state.forward(step.change))
-            history.did(step)
-        elif action.target is not None and action.target in changes:
-            step = Step(action.target, changes[action.target])
-            if action.kind == "undo":
-                state.commit(state.backward(step.change))
-                history.undid(step)
-            else:
-                state.commit(state.forward(step.change))
-                history.redid(step)
-        elif action.kind in ("approve", "unapprove"):
-            history.approved = action.kind == "approve"
+        try:
+            _again(state, history, action, changes)
+        except _DAMAGE as error:
+            raise JournalError(
+                f"{action.path} is damaged (action {action.seq}: {error}): {REMEDY}"
+            ) from error
     return history
+
+
+def _again(
+    state: CaseState, history: History, action: Action, changes: Mapping[str, Change]
+) -> None:
+    if action.id in changes:
+        step = Step(action.id, changes[action.id])
+        check_change(step.change, state.given.shape, state.n_classes)
+        state.commit(state.forward(step.change))
+        history.did(step)
+    elif action.target is not None and action.target in changes:
+        step = Step(action.target, changes[action.target])
+        if action.kind == "undo":
+            state.commit(state.backward(step.change))
+            history.undid(step)
+        else:
+            state.commit(state.forward(step.change))
+            history.redid(step)
+    elif action.kind in ("approve", "unapprove"):
+        history.approved = action.kind == "approve"

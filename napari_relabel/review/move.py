@@ -39,6 +39,7 @@ def move_review(folder: ReviewFolder, target: Path | str) -> ReviewFolder:
         raise ReviewError(f"{target} lies within {source}: choose a place outside")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ReviewError(f"{target} exists and is not empty: name a new folder")
+    _check_links(source)
     partial = target.with_name(f".{target.name}.partial")
     try:
         shutil.copytree(source, partial)
@@ -53,6 +54,13 @@ def move_review(folder: ReviewFolder, target: Path | str) -> ReviewFolder:
         ) from error
     shutil.rmtree(source)
     return ReviewFolder.open(target)
+
+
+def _check_links(source: Path) -> None:
+    """Links are copied as what they lead to: one that leads back would never end."""
+    for path in source.rglob("*"):
+        if path.is_symlink() and source.resolve().is_relative_to(path.resolve()):
+            raise ReviewError(f"{path} is a link to a folder around it: remove it first")
 
 
 def _refer_from(source: Path, target: Path, partial: Path) -> None:

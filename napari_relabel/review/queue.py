@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,6 +36,15 @@ class Gain:
     mean: float
     top: float
     maximum: float
+
+
+def gain_from_json(value: Mapping[str, Any]) -> Gain:
+    """From JSON values; TypeError where they are wrong."""
+    found = Gain(**value)
+    for name, number in vars(found).items():
+        if not isinstance(number, float | int) and (number, name) != (None, "expected_wrong"):
+            raise TypeError(f"{name} is {number!r}")
+    return found
 
 
 @dataclass(frozen=True)

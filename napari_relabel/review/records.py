@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,26 @@ class LearntRule:
     score: str | None
     reviewer: str
     time: str
+
+
+def case_from_json(value: Mapping[str, Any]) -> CaseRecord:
+    """A case from JSON values; TypeError where they are wrong."""
+    record = CaseRecord(**value)
+    optional = {"image", "image_sha256"}
+    for name, text in vars(record).items():
+        if text is None and name in optional:
+            continue
+        if not isinstance(text, str) or "\0" in text:
+            raise TypeError(f"the {name} of a case is {text!r}")
+    return record
+
+
+def values_from_json(value: Sequence[Any], *, empty: bool) -> tuple[int, ...]:
+    """Label values from JSON; TypeError or ValueError where they are wrong."""
+    values = tuple(map(operator.index, value))
+    if list(values) != sorted(set(values)) or (len(values) < 2 and not (empty and not values)):
+        raise ValueError(f"the label values are {values}")
+    return values
 
 
 def file_name(case_id: str) -> str:

@@ -14,8 +14,10 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.volume import LabelVolume, read_labels
 from napari_relabel.review.chain import Action, Chain, read_chain, reviewers
+from napari_relabel.review.errors import JournalError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
+from napari_relabel.review.journalfile import REMEDY
 from napari_relabel.review.provenance import indices_sha256
 
 Verdict = Literal["same", "differs", "missing"]
@@ -161,8 +163,15 @@ def _last_exports(
     for action in actions:
         if action.kind == "export" and action.note is not None:
             note = json.loads(action.note)
+            if not all(isinstance(note.get(name), str) for name in _NOTED):
+                raise JournalError(
+                    f"{action.path} is damaged (action {action.seq} is incomplete): {REMEDY}"
+                )
             last[_file(folder, note)] = (action, note)
     return list(last.values())
+
+
+_NOTED = ("file", "file_sha256", "indices_sha256")
 
 
 def _file(folder: ReviewFolder, note: dict[str, Any]) -> Path:

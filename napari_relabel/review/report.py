@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -43,6 +44,8 @@ _COLUMNS = (
     "last",
     "audits",
 )
+#: Where a spreadsheet would see a formula begin, also one that separates cells by semicolons.
+_FORMULA = re.compile("(^|[;\t\r\n])(\\s*)(?=[-=+@\uff1d\uff0b\uff0d\uff20])")
 _STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; max-width: 75em }
 table { border-collapse: collapse } td, th { padding: .2em .7em; text-align: left;
@@ -205,7 +208,7 @@ def _row(account: CaseAccount) -> list[str]:
 
 def _harmless(value: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return _FORMULA.sub(r"\1\2'", value)
 
 
 def _page(

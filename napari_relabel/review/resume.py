@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import NoneType
 from typing import Any, Self
 
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import Candidates, RuleOptions
 from napari_relabel.review.records import LearntRule, options_from_json, options_to_json
+
+_TEXT, _NUMBER = (str, NoneType), (float, int, NoneType)
+_TYPES: dict[str, tuple[type, ...]] = {
+    "case": _TEXT,
+    "delta": _NUMBER,
+    "score": _TEXT,
+    "min_size": (int,),
+    "anchor": (int, NoneType),
+    "view": (Mapping,),
+    "learnt": _TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,11 @@ class Resume:
         try:
             values = dict(state)
             options = options_from_json(values.pop("options"))
-            return cls(**{**values, "options": options, "skipped": tuple(values["skipped"])})
+            found = cls(**{**values, "options": options, "skipped": tuple(values["skipped"])})
+            for name, types in _TYPES.items():
+                if not isinstance(getattr(found, name), types):
+                    raise TypeError(f"{name} is {getattr(found, name)!r}")
+            return found
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this is no place to resume at: {error!r}") from error
 

@@ -221,6 +221,8 @@ class CaseState:
     def _as_is(self, change: Change) -> Effect:
         box, mask = change.box, change.mask
         decisions, locked = self.decisions[box][mask], self.locked[box][mask]
+        if len(decisions) != change.voxels:
+            raise ValueError(f"{change.voxels} voxels were noted and {len(decisions)} are there")
         wanted = self.wanted[box][mask]
         return Effect(box, mask, decisions, decisions, wanted, locked, locked)
 

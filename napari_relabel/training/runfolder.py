@@ -18,7 +18,7 @@ import torch
 from napari_relabel.io.atomic import atomic_path, write_json
 from napari_relabel.io.dataset import Dataset
 from napari_relabel.io.errors import InputError
-from napari_relabel.models.checkpoint import read_torch_file
+from napari_relabel.models.torchfile import read_torch_file
 from napari_relabel.training.cases import Cases, TrainingCase
 from napari_relabel.training.onset import Measure
 from napari_relabel.training.options import TrainOptions

@@ -85,7 +85,7 @@ def test_all_kinds_of_points_are_passed(killed):
     assert len(names) > 150
 
 
-def test_killed_at_every_fault_point(killed, states):
+def test_killed_at_every_fault_point(killed, states, record_property):
     names, work, data = killed
     whole = masks(work / "whole")
     for at, name in enumerate(names):
@@ -113,3 +113,4 @@ def test_killed_at_every_fault_point(killed, states):
             assert masks(copy / "out") == masks(work / "whole" / "out"), place
         shutil.rmtree(copy)
     assert whole
+    record_property("cases", len(names))

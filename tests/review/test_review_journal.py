@@ -272,7 +272,9 @@ def test_a_decision_takes_under_5_ms_after_100_000(folder):
     writer.append("approve", Context("case0", folder.record("case0").labels_sha256))
     last, rows = writer._last, []
     for i in range(100_000):
-        rows.append((f"{i:032x}", last, "case1", "approve", "ana", "2024", bytes(400)))
+        rows.append(
+            (f"{i:032x}", last, "case1", "approve", "ana", "2024-01-01T00:00:00+00:00", bytes(400))
+        )
         last = rows[-1][0]
     writer._db.execute("BEGIN")
     writer._db.executemany(
