@@ -1,4 +1,4 @@
-"""The verbs, put together."""
+"""The verbs, put together; each is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -6,37 +6,17 @@ from typing import Annotated
 
 import typer
 
-from napari_relabel.cli import audit, data, demo, model, people, reproduce, review
-from napari_relabel.cli import check as checking
-from napari_relabel.cli import train as training
+from napari_relabel.cli.verbs import VerbGroup
 
 app = typer.Typer(
     name="napari-relabel",
+    cls=VerbGroup,
     help="Find, review and correct wrong segmentation masks from model uncertainty.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (
-    demo.demo,
-    checking.check,
-    data.noise,
-    training.train,
-    model.estimate,
-    review.review,
-    review.learn,
-    review.decide,
-    audit.audit,
-    review.export,
-    review.replay,
-    review.report,
-    people.agreement,
-    people.adjudicate,
-    data.evaluate,
-    reproduce.reproduce,
-):
-    app.command()(verb)
 
 
 def _version(wanted: bool) -> None:
