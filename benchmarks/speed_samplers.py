@@ -17,7 +17,7 @@ from napari_relabel.models.api import estimate
 from napari_relabel.models.augment import augmentations
 from napari_relabel.models.dropout import MaskSource, replace_dropout
 from napari_relabel.models.foreign import ForeignModel
-from napari_relabel.models.precision import Precision
+from napari_relabel.models.options import Precision
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
 N = 20

@@ -16,7 +16,7 @@ from napari_relabel.review.folder import ReviewFolder
 
 if TYPE_CHECKING:
     from napari_relabel.models.api import SamplingMethod
-    from napari_relabel.models.precision import Precision
+    from napari_relabel.models.options import Precision
 
 #: What one case may fail with; PyTorch's own errors are RuntimeErrors.
 _FAILURES = (ValueError, OSError, MemoryError, RuntimeError)

@@ -18,7 +18,7 @@ from napari_relabel.review.records import NewCase
 
 if TYPE_CHECKING:
     from napari_relabel.models.api import SamplingMethod
-    from napari_relabel.models.precision import Precision
+    from napari_relabel.models.options import Precision
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from napari_relabel.models.inputs import channels_first, check_fits
 from napari_relabel.models.loading import LoadedModel, bundled_models, load_model, load_models
 from napari_relabel.models.members import ModelLike, combined_hash, members_of, unseen
 from napari_relabel.models.opening import load_trusted, open_models, trust_source
-from napari_relabel.models.options import EstimateOptions, SamplingMethod
+from napari_relabel.models.options import EstimateOptions, Precision, SamplingMethod
 from napari_relabel.models.placement import Orientation, Placement
-from napari_relabel.models.precision import Precision, native_bfloat16
+from napari_relabel.models.precision import native_bfloat16
 from napari_relabel.models.samplers import Sampler
 from napari_relabel.models.setup import (
     bfloat16_agrees,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from napari_relabel.models.precision import PRECISIONS, Precision
+Precision = Literal["float32", "auto"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 SamplingMethod = Literal["mcdo", "ensemble", "tta"]
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-
-Precision = Literal["float32", "auto"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 #: Mean difference of probabilities up to which bfloat16 counts as good as float32. The bundled
 #: networks differ by 0.0001 to 0.001 on generated cases.
