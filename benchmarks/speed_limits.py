@@ -150,7 +150,9 @@ def beginnings() -> Iterator[Limit]:
 
 _DOCK = """
 import time, napari
+from npe2 import PluginManager
 from qtpy.QtWidgets import QApplication
+PluginManager.instance().discover()
 viewer = napari.Viewer(show=True)
 QApplication.processEvents()
 start = time.perf_counter()

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom
+
+from napari_relabel.core.hypergeometric import at_most as at_most_wrong
+from napari_relabel.core.hypergeometric import more_than
 
 #: Confidence of the interval of a first audit.
 LEVEL = 0.95
@@ -99,7 +101,7 @@ def wrong_in_all(
     lowest, highest = at_least, population - sample + at_least
     while lowest < highest:  # the smallest K whose upper tail is above `tail`
         middle = (lowest + highest) // 2
-        if hypergeom.sf(at_least - 1, population, middle, sample) > tail:
+        if more_than(at_least - 1, population, middle, sample) > tail:
             highest = middle
         else:
             lowest = middle + 1
@@ -107,7 +109,7 @@ def wrong_in_all(
     lowest, highest = at_most, population - sample + at_most
     while lowest < highest:  # the largest K whose lower tail is above `tail`
         middle = (lowest + highest + 1) // 2
-        if hypergeom.cdf(at_most, population, middle, sample) > tail:
+        if at_most_wrong(at_most, population, middle, sample) > tail:
             lowest = middle
         else:
             highest = middle - 1

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 #: Coverage of the interval.
 LEVEL = 0.95
@@ -144,8 +143,8 @@ def surest(
 def binomial_interval(right: int, of: int) -> tuple[float, float]:
     """95 % interval of a share by Clopper and Pearson, Biometrika 1934; (0, 1) of nothing."""
     tail = (1 - LEVEL) / 2
-    low = float(beta.ppf(tail, right, of - right + 1)) if right else 0.0
-    high = float(beta.ppf(1 - tail, right + 1, of - right)) if right < of else 1.0
+    low = float(betaincinv(right, of - right + 1, tail)) if right else 0.0
+    high = float(betaincinv(right + 1, of - right, 1 - tail)) if right < of else 1.0
     return low, high
 
 
@@ -158,5 +157,8 @@ def _fit(scores: Floats, outcome: Floats, wanted: Floats) -> Floats:
     first = np.flatnonzero(np.diff(scores, prepend=-np.inf))
     counts = np.diff(first, append=len(scores))
     means = np.add.reduceat(outcome, first) / counts
+    # Loaded when first needed: it takes a good part of the time in which the window opens.
+    from scipy.optimize import isotonic_regression
+
     fitted = isotonic_regression(means, weights=counts).x
     return np.asarray(np.interp(wanted, scores[first], fitted), np.float64)

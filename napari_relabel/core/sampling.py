@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from napari_relabel.core.audit import LEVEL, error_rate
+from napari_relabel.core.hypergeometric import at_most
 
 #: Chance that the proposed sample passes decisions with the expected share of errors.
 POWER = 0.8
@@ -69,7 +69,7 @@ def most_wrong(sample: int, population: int, allowed: float, level: float = LEVE
     beyond = _allowed(population, allowed) + 1
     if beyond > population:
         return sample
-    tails = hypergeom.cdf(np.arange(sample + 1), population, beyond, sample)
+    tails = at_most(np.arange(sample + 1), population, beyond, sample)
     most = int(np.searchsorted(tails, (1 - level) / 2, side="right")) - 1
     return most if most >= 0 else None
 
@@ -109,7 +109,7 @@ def proposed_size(
         size = _smallest(count, population, beyond, (1 - level) / 2)
         if size is None:
             break
-        if hypergeom.cdf(count, population, wrong, size) >= POWER:
+        if at_most(count, population, wrong, size) >= POWER:
             return size
     return population
 
@@ -153,11 +153,11 @@ def size_for_width(population: int, width: float, expected: float, level: float 
 def _smallest(count: int, population: int, beyond: int, tail: float) -> int | None:
     """Smallest sample that passes with `count` wrong, or None."""
     low, high = count + 1, population
-    if hypergeom.cdf(count, population, beyond, high) > tail:
+    if at_most(count, population, beyond, high) > tail:
         return None
     while low < high:
         middle = (low + high) // 2
-        if hypergeom.cdf(count, population, beyond, middle) <= tail:
+        if at_most(count, population, beyond, middle) <= tail:
             high = middle
         else:
             low = middle + 1

@@ -28,24 +28,32 @@ def offer_in_palette(actions: ActionTable) -> Callable[[], None]:
     app = get_app_model()
     # The application remembers its actions for good, also those that were taken out.
     table = weakref.ref(actions)
-    disposers = [
-        app.register_action(
-            AppAction(
-                id=f"napari-relabel.{id(actions)}.{action.id}",
-                title=f"Relabel: {action.title}",
-                tooltip=action.tip,
-                callback=partial(_run, table, action.id),
+    changed = app.menus.menus_changed
+    # The palette looks at all its entries again whenever it is told of a change.
+    with changed.paused(_all_of):
+        disposers = [
+            app.register_action(
+                AppAction(
+                    id=f"napari-relabel.{id(actions)}.{action.id}",
+                    title=f"Relabel: {action.title}",
+                    tooltip=action.tip,
+                    callback=partial(_run, table, action.id),
+                )
             )
-        )
-        for action in actions
-        if action.release is None
-    ]
+            for action in actions
+            if action.release is None
+        ]
 
     def withdraw() -> None:
-        while disposers:
-            disposers.pop()()
+        with changed.paused(_all_of):
+            while disposers:
+                disposers.pop()()
 
     return withdraw
+
+
+def _all_of(some: tuple[set[str]], more: tuple[set[str]]) -> tuple[set[str]]:
+    return (some[0] | more[0],)
 
 
 def _run(table: weakref.ref[ActionTable], action_id: str) -> None:
