@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
-from skimage.segmentation import find_boundaries
 
 from napari_relabel.io.atomic import atomic_path
 
@@ -76,6 +75,9 @@ def heat(values: npt.NDArray[np.floating], maximum: float) -> RGB:
 
 def contour(pixels: RGB, labels: npt.NDArray[np.integer], colour: tuple[int, int, int]) -> RGB:
     """Draw the outlines of labels (H, W) into a copy of a picture."""
+    # Loaded when first needed: it takes a third of the time in which the window opens.
+    from skimage.segmentation import find_boundaries
+
     out = pixels.copy()
     out[find_boundaries(labels, mode="inner")] = colour
     return out
