@@ -80,8 +80,8 @@ class RulePanel(QWidget):
         delta = QLabel("delta")
         layout.addLayout(row(delta, self.slider, self.value, stretch=(0, 1, 0)))
         self.transitions = TransitionsWindow(controller, commands, self)
-        self.apart = button("a→b…", "A threshold of its own for every transition")
-        self.apart.setFixedWidth(48)
+        self.apart = button("a→b", "A threshold of its own for every transition")
+        self.apart.setFixedWidth(38)
         self.apart.clicked.connect(self.transitions.open_here)
         layout.addLayout(
             row(
