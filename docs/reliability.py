@@ -37,6 +37,11 @@ PROMISES = (
         "tests/review/test_review_faults.py tests/review/test_review_kill.py",
     ),
     Promise(
+        "People and a batch at work on one folder lose nothing to each other",
+        "three reviewers and a batch that is killed; two windows of one reviewer; random actions",
+        "tests/reliability/test_concurrency.py",
+    ),
+    Promise(
         "A damaged file of any format is read or refused by its name",
         "random damage; 1 GiB of address space and a minute for each",
         "tests/reliability/test_damaged_files.py",
