@@ -3,9 +3,10 @@
 PYTHON ?= python3
 TORCH ?= cpu
 OUT ?= demo-output
+BENCH ?= runs/speed
 BIN = .venv/bin
 
-.PHONY: demo test lint unit soak docs clean
+.PHONY: demo test lint unit soak bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -30,6 +31,14 @@ unit:
 soak:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python docs/reliability.py
+
+# Speed against peers and limits; writes docs/results_speed.md. Goes on where it was interrupted.
+bench:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	$(BIN)/pip install -q --no-deps --target $(BENCH)/peers -r benchmarks/peers.txt
+	PYTHONPATH=$(BENCH)/peers OMP_WAIT_POLICY=passive QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
+	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/speed.py measure --out $(BENCH)
+	PYTHONPATH=$(BENCH)/peers $(BIN)/python benchmarks/speed.py report --out $(BENCH)
 
 docs:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
