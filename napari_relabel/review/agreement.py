@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +14,7 @@ from napari_relabel.core.agreement import Agreement, agreement
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.metrics import dice_per_class
 from napari_relabel.core.progress import Progress
+from napari_relabel.core.runs import join_runs
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.chain import Chain, read_chain, reviewers
 from napari_relabel.review.changes import UNDECIDED
@@ -210,15 +210,11 @@ def _proposals(
     given: LabelArray, either: npt.NDArray[np.bool_], a: LabelArray, b: LabelArray
 ) -> Table:
     """Changes as connected voxels with one given label and one label that somebody wanted."""
-    wanted = np.where(a != given, a, b).astype(np.uint32)
-    # 0 is background to the labelling; no two transitions share a number.
-    kind = np.where(either, 1 + given.astype(np.uint32) * 256 + wanted, 0).astype(np.uint32)
-    parts = cc3d.connected_components(kind, connectivity=8 if given.ndim == 2 else 26)
-    index, n = parts[either], int(parts.max(initial=0))
-    size = np.bincount(index, minlength=n + 1)[1:]
-    changed = [
-        2 * np.bincount(index[(x != given)[either]], minlength=n + 1)[1:] > size for x in (a, b)
-    ]
+    wanted = np.where(a != given, a, b)[either]
+    kind = given[either].astype(np.uint16) * 256 + wanted
+    runs = join_runs(np.flatnonzero(either), kind, given.shape)
+    index, n, size = runs.of_voxel, runs.n_components, runs.voxels
+    changed = [2 * np.bincount(index[(x != given)[either]], minlength=n) > size for x in (a, b)]
     table = np.zeros((2, 2), np.int64)
     np.add.at(table, tuple(side.astype(np.intp) for side in changed), 1)
     return table

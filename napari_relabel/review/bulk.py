@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
-from napari_relabel.core.regions import component_ids
+from napari_relabel.core.runs import join_runs
 from napari_relabel.review.chain import Action, Chain
 from napari_relabel.review.changes import ACCEPTED, Box, Change, Mask, crop
 from napari_relabel.review.errors import ReviewError
@@ -126,19 +126,14 @@ def proposals(
     source, target : ndarray, shape (n,), uint8
         Class before and after.
     """
-    inside = np.nonzero(change.mask)
-    source = given[change.box][inside]
+    inside = np.flatnonzero(change.mask)
+    source = given[change.box][change.mask]
     target = np.broadcast_to(change.wanted, change.voxels)
-    found = component_ids(inside, source.astype(np.uint16) * 256 + target + 1)
-    at = tuple(along + s.start for along, s in zip(inside, change.box, strict=True))
-    # np.nonzero goes in C order, so the first voxel of each component comes first.
-    _, places, ids = np.unique(found, return_index=True, return_inverse=True)
-    order = np.argsort(places)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    places = places[order]
-    flat = np.ravel_multi_index(at, given.shape)[places]
-    return rank[ids].astype(np.int64), flat.astype(np.int64), source[places], target[places]
+    runs = join_runs(inside, source.astype(np.uint16) * 256 + target, change.mask.shape)
+    first = np.unravel_index(inside[runs.first], change.mask.shape)
+    at = tuple(along + s.start for along, s in zip(first, change.box, strict=True))
+    flat = np.ravel_multi_index(at, given.shape).astype(np.int64)
+    return runs.of_voxel, flat, source[runs.first], target[runs.first]
 
 
 def place_of(unit: Unit, change: Change, given: LabelArray) -> tuple[Mask, Box]:

@@ -1,0 +1,154 @@
+"""Connected components of scattered voxels, by their runs along the last axis.
+
+Proposals are a few percent of a volume. Labelling the volume looks at every voxel of it; joining
+runs looks only at those that are there, and what is wanted of each component (size, box, highest
+score) is then counted over runs, of which there are far fewer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Runs of voxels, joined to components.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the grid, 2D or 3D.
+    flat : ndarray, shape (n,), int64
+        Flat indices of the voxels, ascending.
+    start : ndarray, shape (r,), int64
+        Place in `flat` where each run begins.
+    component : ndarray, shape (r,), int64
+        Component of each run: 0, 1, ... in the order of their first voxels.
+    n_components : int
+        How many.
+    """
+
+    shape: tuple[int, ...]
+    flat: Ints
+    start: Ints
+    component: Ints
+    n_components: int
+
+    @cached_property
+    def length(self) -> Ints:
+        """Voxels of each run, shape (r,)."""
+        return np.diff(self.start, append=self.flat.size)
+
+    @cached_property
+    def of_voxel(self) -> Ints:
+        """Component of each voxel, shape (n,)."""
+        return np.repeat(self.component, self.length)
+
+    @cached_property
+    def first(self) -> Ints:
+        """Place in `flat` of the first voxel of each component."""
+        _, run = np.unique(self.component, return_index=True)
+        first: Ints = self.start[run]
+        return first
+
+    @cached_property
+    def voxels(self) -> Ints:
+        """Voxels of each component."""
+        size: Ints = self.sums(self.length).astype(np.int64)
+        return size
+
+    def sums(self, of_run: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+        """Sums over the runs of each component."""
+        weights = np.asarray(of_run, np.float64)
+        summed: npt.NDArray[np.float64] = np.bincount(
+            self.component, weights=weights, minlength=self.n_components
+        ).astype(np.float64, copy=False)
+        return summed
+
+    def box(self) -> tuple[Ints, Ints]:
+        """Bounding box of each component, half open: start and stop, each (components, ndim)."""
+        low = np.stack(np.unravel_index(self.flat[self.start], self.shape), axis=1)
+        high = low + 1
+        high[:, -1] += self.length - 1
+        start = np.full((self.n_components, len(self.shape)), np.iinfo(np.int64).max)
+        stop = np.zeros_like(start)
+        np.minimum.at(start, self.component, low)
+        np.maximum.at(stop, self.component, high)
+        return start, stop
+
+
+def join_runs(flat: Ints, code: npt.NDArray[np.integer], shape: tuple[int, ...]) -> Runs:
+    """Components of voxels that touch and have one code.
+
+    Parameters
+    ----------
+    flat : ndarray, shape (n,), int64
+        Flat indices of the voxels in C order, ascending.
+    code : ndarray, shape (n,), integer
+        Voxels that touch (8 neighbours in 2D, 26 in 3D) are one component if theirs are equal.
+    shape : tuple of int
+        Of the grid, 2D or 3D.
+
+    Returns
+    -------
+    Runs
+    """
+    if flat.size == 0:
+        return Runs(shape, flat, flat, flat, 0)
+    across = shape[-1]
+    line = flat // across
+    begins = np.ones(flat.size, np.bool_)
+    begins[1:] = (np.diff(flat) != 1) | (np.diff(line) != 0) | (code[1:] != code[:-1])
+    start = np.flatnonzero(begins)
+    end = np.append(start[1:], flat.size) - 1
+    line, low, high = line[start], flat[start] % across, flat[end] % across
+    pairs = [_touching(line, low, high, step, shape) for step in _steps(len(shape))]
+    one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    alike = code[start[one]] == code[start[other]]
+    component, n = _join(start.size, one[alike], other[alike])
+    return Runs(shape, flat, start, component, n)
+
+
+def _steps(ndim: int) -> tuple[tuple[int, int], ...]:
+    """Steps (plane, row) to the neighbouring lines that come later."""
+    return ((0, 1),) if ndim == 2 else ((0, 1), (1, -1), (1, 0), (1, 1))
+
+
+def _touching(
+    line: Ints, low: Ints, high: Ints, step: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[Ints, Ints]:
+    """Pairs of runs of which the second lies a step of lines further, and touches the first."""
+    rows, room = shape[-2], shape[-1] + 2
+    lines = math.prod(shape[:-1])
+    plane, row = step
+    inside = (line % rows + row >= 0) & (line % rows + row < rows)
+    from_run = np.flatnonzero(inside & (line + plane * rows + row < lines))
+    to_line = (line[from_run] + plane * rows + row) * room
+    # Runs are ordered by line, and in a line by place: ends are as ascending as beginnings are.
+    first = np.searchsorted(line * room + high + 1, to_line + low[from_run])
+    last = np.searchsorted(line * room + low + 1, to_line + high[from_run] + 2, side="right")
+    count = last - first
+    begun = np.cumsum(count) - count
+    other = np.arange(count.sum()) - np.repeat(begun - first, count)
+    return np.repeat(from_run, count), other
+
+
+def _join(n: int, one: Ints, other: Ints) -> tuple[Ints, int]:
+    # Loaded when first needed, as the window opens without it.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(one.size, np.bool_), (one, other)), shape=(n, n))
+    found, labels = connected_components(links, directed=False)
+    # In the order of first runs, whatever order the graph was walked in.
+    _, first, component = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(found, np.int64)
+    rank[np.argsort(first)] = np.arange(found)
+    return rank[component], int(found)
