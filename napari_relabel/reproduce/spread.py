@@ -86,12 +86,17 @@ def share_of_gap(reference: BySeed, none: BySeed, variant: BySeed) -> Share:
     -------
     Share
         Over the seeds that all three have. Without a value where the gap is not larger than its
-        own spread over these seeds; one seed has no spread, there the gap has to be positive.
+        own spread, over these seeds or over all that the first two have; one seed has no spread,
+        there the gap has to be positive.
     """
     seeds = sorted(reference.keys() & none.keys() & variant.keys())
     gap = mean_of([reference[seed] - none[seed] for seed in seeds])
     gain = mean_of([variant[seed] - none[seed] for seed in seeds])
-    if gap is None or gain is None or gap.mean <= (gap.spread or 0):
-        return Share(None, None, len(seeds), gap)
+    # One lucky seed must not make a gap of what is none over more of them.
+    for measured in (difference(reference, none), gap):
+        if measured is None or gain is None or measured.mean <= (measured.spread or 0):
+            return Share(None, None, len(seeds), measured)
+    assert gap is not None
+    assert gain is not None
     spread = None if gain.spread is None else gain.spread / gap.mean
     return Share(gain.mean / gap.mean, spread, len(seeds), gap)

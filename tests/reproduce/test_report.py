@@ -48,6 +48,9 @@ def test_a_gap_within_its_spread_is_not_divided_by() -> None:
     assert found.why_not == "unmeasurable: the gap, 2.0, is not above its spread, 2.8"
     one_seed = share_of_gap({0: 0.5}, {0: 0.52}, {0: 0.6})
     assert one_seed.why_not == "unmeasurable: the gap, -2.0, is not positive"
+    lucky = share_of_gap({0: 0.83, 1: 0.80, 2: 0.79}, {0: 0.80, 1: 0.81, 2: 0.80}, {0: 0.9})
+    # Gaps 0.03, -0.01, -0.01: mean 0.0033, spread 0.023, whatever the gap of seed 0.
+    assert lucky.why_not == "unmeasurable: the gap, 0.3, is not above its spread, 2.3"
     assert share_of_gap({}, {0: 0.5}, {0: 0.6}).why_not == "not run"
     assert difference({0: 0.5}, {1: 0.6}) is None
 
