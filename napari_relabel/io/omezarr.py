@@ -16,6 +16,7 @@ from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.itk import LPS_TO_RAS
+from napari_relabel.io.memory import check_memory
 from napari_relabel.io.ngff import Multiscale, multiscale
 from napari_relabel.io.raw import Raw
 from napari_relabel.io.suffixes import ZARR, inside_zarr
@@ -44,10 +45,13 @@ def read(path: Path) -> Raw:
     InputError
         If zarr is not installed, or this is no OME-Zarr of a version that is read.
     """
-    found = _open(path)
+    found = opened(path)
     try:
         stored = need("zarr", path).open_array(found.levels[0], mode="r")
+        check_memory(path, 2 * stored.nbytes)
         array = np.asarray(stored[...])
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(
             f"{path} is damaged or uses a codec that is not installed ({error}): copy it again"
@@ -58,7 +62,7 @@ def read(path: Path) -> Raw:
         raise InputError(f"{path} names {len(found.axes)} axes for {array.ndim}: write it anew")
     return Raw(
         array=np.ascontiguousarray(array, dtype=dtype),
-        geometry=_geometry(found, path),
+        geometry=geometry_of(found, path),
         extra_axes=tuple(n for n, axis in enumerate(found.axes) if not axis.is_space),
         largest=1 if is_bool else None,
     )
@@ -81,7 +85,7 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     Lower resolutions change only where the nearest voxel of the full one does.
     """
     zarr = need("zarr", like)
-    found = _open(like)
+    found = opened(like)
     source, target = like, path
     if like.suffix.lower() != ZARR and inside_zarr(like):
         target = path / "labels" / like.name
@@ -97,7 +101,8 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
         new[...] = np.where(lower != former, lower, np.asarray(old[...])).astype(old.dtype)
 
 
-def _open(path: Path) -> Multiscale:
+def opened(path: Path) -> Multiscale:
+    """The multiscale image of a store or group; see `read`."""
     zarr = need("zarr", path)
     try:
         group = zarr.open_group(path, mode="r")
@@ -114,13 +119,14 @@ def _open(path: Path) -> Multiscale:
     inner = path / "labels"
     names = sorted(f.name for f in inner.iterdir() if f.is_dir()) if inner.is_dir() else []
     if len(names) == 1:
-        return _open(inner / names[0])
+        return opened(inner / names[0])
     if (path / "0").is_dir() and "bioformats2raw.layout" in ome and not (path / "1").is_dir():
-        return _open(path / "0")
+        return opened(path / "0")
     raise InputError(f"{path} holds no OME-Zarr image: name the group that has multiscales")
 
 
-def _geometry(found: Multiscale, path: Path) -> Geometry:
+def geometry_of(found: Multiscale, path: Path) -> Geometry:
+    """Place of an image in the world; empty where its axes have no unit."""
     space = [axis for axis in found.axes if axis.is_space]
     units = [UNIT_MM.get(axis.unit.lower()) for axis in space]
     rows = ["xyz".find(axis.name.lower()) for axis in space]
