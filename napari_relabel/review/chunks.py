@@ -12,7 +12,7 @@ import numpy as np
 from napari_relabel.core.arrays import FloatArray
 from napari_relabel.core.boxes import Box, boxes
 from napari_relabel.core.chunkedregions import Block, ChunkedRegions, find_chunked_regions
-from napari_relabel.core.gain import Floats, expected_counts
+from napari_relabel.core.gain import expected_counts
 from napari_relabel.core.rules import RuleOptions, candidates
 from napari_relabel.core.selection import order_statistics
 from napari_relabel.io.estimatestore import EstimateStore
