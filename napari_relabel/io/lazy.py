@@ -75,15 +75,18 @@ class LazyVolume:
         """Boxes of moderate size that cover the grid."""
         return boxes(self.grid, [SIDE[len(self.grid)]] * len(self.grid))
 
-    def raw(self, box: Box) -> Raw:
-        """What the file stores in a box of the grid; InputError where it is damaged."""
+    def index(self, box: Box) -> tuple[slice, ...]:
+        """A box of the grid as an index of the stored array."""
         along = iter(box)
-        index = tuple(
+        return tuple(
             slice(None) if axis in self.extra_axes else next(along)
             for axis in range(self.stored.ndim)
         )
+
+    def raw(self, box: Box) -> Raw:
+        """What the file stores in a box of the grid; InputError where it is damaged."""
         try:
-            array = np.asarray(self.stored[index])
+            array = np.asarray(self.stored[self.index(box)])
         except DAMAGE as error:
             raise InputError(
                 f"{self.path} is damaged or uses a codec that is not installed ({error}): copy it "

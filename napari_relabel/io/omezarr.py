@@ -86,19 +86,39 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     """
     zarr = need("zarr", like)
     found = opened(like)
-    source, target = like, path
-    if like.suffix.lower() != ZARR and inside_zarr(like):
-        target = path / "labels" / like.name
-        _make_groups(zarr, path, like.name, found)
-    chunks = set(found.levels)
-    shutil.copytree(source, target, ignore=lambda folder, names: _chunks(folder, names, chunks))
+    target = copy_metadata(path, like)
     before = np.asarray(zarr.open_array(found.levels[0], mode="r")[...])
     for level in found.levels:
         old = zarr.open_array(level, mode="r")
-        new = zarr.open_array(target / level.relative_to(source), mode="r+")
-        nearest = np.ix_(*_places(array.shape, old.shape))
+        new = zarr.open_array(target / level.relative_to(like), mode="r+")
+        nearest = np.ix_(*places(array.shape, old.shape))
         lower, former = array[nearest], before[nearest]
         new[...] = np.where(lower != former, lower, np.asarray(old[...])).astype(old.dtype)
+
+
+def copy_metadata(path: Path, like: Path) -> Path:
+    """Make a store with everything of another but its chunks.
+
+    Parameters
+    ----------
+    path : Path
+        The new store.
+    like : Path
+        The store or group to follow.
+
+    Returns
+    -------
+    Path
+        The group in the new store that stands for `like`.
+    """
+    found = opened(like)
+    target = path
+    if like.suffix.lower() != ZARR and inside_zarr(like):
+        target = path / "labels" / like.name
+        _make_groups(need("zarr", like), path, like.name, found)
+    chunks = set(found.levels)
+    shutil.copytree(like, target, ignore=lambda folder, names: _chunks(folder, names, chunks))
+    return target
 
 
 def opened(path: Path) -> Multiscale:
@@ -160,7 +180,7 @@ def _chunks(folder: str, names: list[str], levels: set[Path]) -> list[str]:
     return [name for name in names if Path(folder) in levels and name not in _METADATA]
 
 
-def _places(full: tuple[int, ...], lower: tuple[int, ...]) -> list[npt.NDArray[np.intp]]:
+def places(full: tuple[int, ...], lower: tuple[int, ...]) -> list[npt.NDArray[np.intp]]:
     """Index, along each axis, of the voxel of the full resolution at each centre of a lower one."""
     return [
         ((np.arange(m) + 0.5) * n / m).astype(np.intp) for n, m in zip(full, lower, strict=True)

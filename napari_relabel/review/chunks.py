@@ -1,4 +1,4 @@
-"""What a review knows of a case that is read box by box: what it is worth, and its proposals."""
+"""The proposals of a case that is read box by box."""
 
 from __future__ import annotations
 
@@ -10,57 +10,15 @@ from dataclasses import replace
 import numpy as np
 
 from napari_relabel.core.arrays import FloatArray
-from napari_relabel.core.boxes import Box, boxes
+from napari_relabel.core.boxes import boxes
 from napari_relabel.core.chunkedregions import Block, ChunkedRegions, find_chunked_regions
 from napari_relabel.core.gain import expected_counts
 from napari_relabel.core.rules import RuleOptions, candidates
 from napari_relabel.core.selection import order_statistics
 from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.lazy import LazyLabels
-from napari_relabel.review.queue import TOP_SHARE, Gain
-
-
-def chunked_gain(labels: LazyLabels, store: EstimateStore) -> Gain:
-    """`napari_relabel.review.queue.gain` of a case on disk.
-
-    Parameters
-    ----------
-    labels : LazyLabels
-        Given labels.
-    store : EstimateStore
-        Of the same grid.
-
-    Returns
-    -------
-    Gain
-    """
-    size = math.prod(store.grid)
-    right = total = 0.0
-    maximum = 0.0
-    for box in _boxes(store):
-        estimate, given = store.read(box), labels.indices(box)
-        u = estimate.uncertainty("total")
-        total += float(u.sum(dtype=np.float64))
-        maximum = max(maximum, float(u.max()))
-        for k, p in enumerate(estimate.probabilities):
-            right += float(p[given == k].sum(dtype=np.float64))
-    count = max(1, round(TOP_SHARE * size))
-
-    def uncertainties() -> Iterator[FloatArray]:
-        return (store.read(box).uncertainty("total") for box in _boxes(store))
-
-    least = order_statistics(uncertainties, [size - count])[0]
-    above, above_sum = 0, 0.0
-    for u in uncertainties():
-        higher = u[u > least]
-        above += higher.size
-        above_sum += float(higher.sum(dtype=np.float64))
-    return Gain(
-        expected_wrong=size - right,
-        mean=total / size,
-        top=(above_sum + (count - above) * float(least)) / count,
-        maximum=maximum,
-    )
+from napari_relabel.review.changes import whole
+from napari_relabel.review.chunkstate import ChunkedState
 
 
 class ChunkedCase:
@@ -74,6 +32,8 @@ class ChunkedCase:
         Of the same grid.
     options : RuleOptions, optional
         Which rule, and how.
+    state : ChunkedState, optional
+        Decisions so far: only voxels that are free are proposed.
 
     Raises
     ------
@@ -89,7 +49,11 @@ class ChunkedCase:
     """
 
     def __init__(
-        self, labels: LazyLabels, store: EstimateStore, options: RuleOptions | None = None
+        self,
+        labels: LazyLabels,
+        store: EstimateStore,
+        options: RuleOptions | None = None,
+        state: ChunkedState | None = None,
     ) -> None:
         if labels.grid != store.grid or labels.n_classes != store.n_classes:
             raise ValueError(
@@ -98,9 +62,10 @@ class ChunkedCase:
             )
         self.labels = labels
         self.store = store
+        self._state = state
         k = store.n_classes
         both, size, labelled = np.zeros(k), np.zeros(k), np.zeros(k)
-        for box in _boxes(store):
+        for box in boxes(store.grid, store.side):
             given = labels.indices(box)
             overlap, sizes = expected_counts(given, store.read(box).probabilities)
             both, size = both + overlap, size + sizes
@@ -118,10 +83,13 @@ class ChunkedCase:
         self.options = options
 
     def blocks(self) -> Iterator[Block]:
-        """What the rule says, chunk by chunk."""
-        for box in _boxes(self.store):
+        """What the rule says, chunk by chunk; the score is 0 where nothing can be proposed."""
+        for box in boxes(self.store.grid, self.store.side):
             given, estimate = self.labels.indices(box), self.store.read(box)
             found = candidates(given, estimate, self.options)
+            if self._state is not None:
+                free = self._state.at(box).free(whole(given.shape))
+                found = replace(found, score=np.multiply(found.score, free))
             yield Block(box, given, found, estimate.probabilities)
 
     def propose(
@@ -179,7 +147,3 @@ class ChunkedCase:
 
         # Above this score are as many voxels as allowed, or fewer where some tie with it.
         return max(delta, float(order_statistics(scores, [size - allowed - 1])[0]))
-
-
-def _boxes(store: EstimateStore) -> Iterator[Box]:
-    return boxes(store.grid, store.side)

@@ -24,7 +24,7 @@ from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.lazy import LazyImage, LazyLabels, is_lazy, open_image, open_labels
 from napari_relabel.io.volume import ImageVolume, LabelVolume
 from napari_relabel.review.adding import describe_cases, relative_to
-from napari_relabel.review.chunks import chunked_gain
+from napari_relabel.review.chunkgain import chunked_gain
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.finder import default_review_root, relocated
 from napari_relabel.review.layers import layer_affine, write_layer_image, write_layer_labels
@@ -45,6 +45,7 @@ __all__ = ["ReviewFolder", "default_review_root"]
 
 SCHEMA_VERSION = 1
 FILE_NAME = "review.json"
+CHUNKED = ".zarr"
 
 
 def is_review(path: Path) -> bool:
@@ -290,6 +291,16 @@ class ReviewFolder:
         record = self.record(case_id)
         return None if record.image is None else open_image(self._found(record.image))
 
+    def check_unchanged(self, case_id: str) -> None:
+        """ReviewError where the given labels of a case have changed since it was added."""
+        record = self.record(case_id)
+        path = self._found(record.labels)
+        _check_same(path, file_sha256(path), record.labels_sha256)
+
+    def is_chunked(self, case_id: str) -> bool:
+        """Whether the estimate of a case is in chunks, because of its size."""
+        return self.estimate_path(case_id).suffix == CHUNKED
+
     def is_lazy(self, case_id: str) -> bool:
         """Whether labels and image of a case can be read box by box."""
         record = self.record(case_id)
@@ -323,7 +334,7 @@ class ReviewFolder:
     def estimate_path(self, case_id: str) -> Path:
         """Where the estimate of a case is or would be: one file, or a store in chunks."""
         stem = self.path / "estimates" / self.record(case_id).file_name
-        chunked = stem.with_name(f"{stem.name}.zarr")
+        chunked = stem.with_name(f"{stem.name}{CHUNKED}")
         return chunked if chunked.exists() else stem.with_name(f"{stem.name}.npz")
 
     def files(self, case_id: str) -> tuple[Path, Path | None, Path]:
@@ -342,7 +353,7 @@ class ReviewFolder:
             this machine.
         """
         path = self.estimate_path(case_id)
-        if path.suffix == ".zarr":
+        if path.suffix == CHUNKED:
             return EstimateStore.open(path).load()
         return load_estimate(path) if path.exists() else None
 
@@ -362,7 +373,7 @@ class ReviewFolder:
                 "use a model of the same classes, on the same image"
             )
         path = self.estimate_path(case_id)
-        if path.suffix == ".zarr":
+        if path.suffix == CHUNKED:
             shutil.rmtree(path)
             path = path.with_suffix(".npz")
         save_estimate(path, estimate)
@@ -396,9 +407,10 @@ class ReviewFolder:
             )
         worth = chunked_gain(labels, made)
         path = self.estimate_path(case_id)
-        if path.suffix == ".zarr":
+        if path.suffix == CHUNKED:
             shutil.rmtree(path)
-        target = path.with_suffix(".zarr")
+        target = path.with_suffix(CHUNKED)
+        target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(store, target)
         target.with_suffix(".npz").unlink(missing_ok=True)
         self._set_gain(case_id, worth)

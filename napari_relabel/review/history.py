@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from napari_relabel.io.lazy import LazyLabels
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.chain import Action, load_changes
 from napari_relabel.review.changes import Change
@@ -78,7 +79,7 @@ def restore(labels: LabelVolume, actions: Sequence[Action]) -> tuple[CaseState, 
     return state, rebuild(state, actions, load_changes(actions))
 
 
-def check_base(labels: LabelVolume, actions: Iterable[Action]) -> None:
+def check_base(labels: LabelVolume | LazyLabels, actions: Iterable[Action]) -> None:
     """Raise ReviewError where actions were about other given labels than these."""
     for action in actions:
         if action.base_hash not in (None, labels.sha256):
@@ -105,19 +106,40 @@ def rebuild(state: CaseState, actions: Iterable[Action], changes: Mapping[str, C
     History
     """
     history = History()
+    for change, forward in walk(actions, changes, history):
+        state.commit(state.forward(change) if forward else state.backward(change))
+    return history
+
+
+def walk(
+    actions: Iterable[Action], changes: Mapping[str, Change], history: History
+) -> Iterator[tuple[Change, bool]]:
+    """What was done (True) and undone (False), in order.
+
+    Parameters
+    ----------
+    actions : iterable of Action
+        Of one case, in order.
+    changes : mapping
+        Their voxels, see `load_changes`.
+    history : History
+        Brought up to date on the way.
+
+    Yields
+    ------
+    Change, bool
+    """
     for action in actions:
         if action.id in changes:
             step = Step(action.id, changes[action.id])
-            state.commit(state.forward(step.change))
+            yield step.change, True
             history.did(step)
         elif action.target is not None and action.target in changes:
             step = Step(action.target, changes[action.target])
+            yield step.change, action.kind != "undo"
             if action.kind == "undo":
-                state.commit(state.backward(step.change))
                 history.undid(step)
             else:
-                state.commit(state.forward(step.change))
                 history.redid(step)
         elif action.kind in ("approve", "unapprove"):
             history.approved = action.kind == "approve"
-    return history

@@ -4,62 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr
-from scipy import ndimage
+from chunk_cases import LABELS, WHOLE, save_estimate, save_labels
 
-from napari_relabel.core.boxes import boxes
-from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.proposals import propose
 from napari_relabel.core.rules import RULES, RuleOptions
 from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.lazy import LazyLabels, open_labels
-from napari_relabel.review.chunks import ChunkedCase, chunked_gain
+from napari_relabel.review.chunkgain import chunked_gain
+from napari_relabel.review.chunks import ChunkedCase
 from napari_relabel.review.queue import gain
-
-GRID = (14, 30, 33)
-SIDE = (8, 8, 16)
-RNG = np.random.default_rng(3)
-
-
-def probabilities() -> np.ndarray:
-    noise = ndimage.gaussian_filter(RNG.normal(size=(3, *GRID)), (0, 2, 2, 2))
-    p = np.exp(2 * noise / noise.std())
-    return (p / p.sum(axis=0)).astype(np.float32)
-
-
-MEAN = probabilities()
-LABELS = ndimage.median_filter(np.argmax(probabilities() + MEAN, axis=0), 3).astype(np.uint8)
-WHOLE = Estimate(
-    "mcdo",
-    4,
-    3,
-    mean=MEAN,
-    variance=RNG.uniform(0, 0.1, GRID).astype(np.float32),
-    expected_entropy=RNG.uniform(0, 0.5, GRID).astype(np.float32),
-)
 
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[LazyLabels, EstimateStore]:
     root = tmp_path_factory.mktemp("case")
-    path = root / "labels.ome.zarr"
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    stored = group.create_array("0", shape=GRID, chunks=(9, 9, 9), dtype=np.uint16)
-    stored[...] = np.array([0, 100, 200])[LABELS]
-    axes = [{"name": n, "type": "space", "unit": "millimeter"} for n in "zyx"]
-    dataset = {
-        "path": "0",
-        "coordinateTransformations": [{"type": "scale", "scale": [2.0, 1.0, 1.0]}],
-    }
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [dataset]}]}
-    labels = open_labels(path)
-    about = {"method": "mcdo", "n_samples": 4, "n_classes": 3, "model_hash": "", "note": ""}
-    store = EstimateStore.create(root / "a.zarr", {**about, "extra": {}}, labels.found, GRID, SIDE)
-    for box in boxes(GRID, SIDE):
-        store.write(
-            box, MEAN[(slice(None), *box)], WHOLE.variance[box], WHOLE.expected_entropy[box]
-        )
-    return labels, store
+    labels = open_labels(save_labels(root / "labels.ome.zarr"))
+    return labels, save_estimate(root / "a.zarr", labels)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -103,9 +63,6 @@ def test_gain_is_that_of_the_arrays(case) -> None:
 
 def test_labels_of_another_grid_are_refused(case, tmp_path: Path) -> None:
     labels, _ = case
-    about = {"method": "mcdo", "n_samples": 4, "n_classes": 2, "model_hash": "", "note": ""}
-    store = EstimateStore.create(
-        tmp_path / "b.zarr", {**about, "extra": {}}, labels.found, GRID, SIDE
-    )
+    store = save_estimate(tmp_path / "b.zarr", labels, n_classes=2)
     with pytest.raises(ValueError, match="has 3 classes"):
         ChunkedCase(labels, store)
