@@ -81,11 +81,16 @@ def export_chunked(
 
 def indices_sha256(labels: LazyLabels) -> str:
     """SHA-256 of class indices in C order, a few rows at a time."""
-    row = int(np.prod(labels.grid[1:], dtype=np.int64))
     found = hashlib.sha256()
-    for box in boxes(labels.grid, [max(1, _ROWS // row), *labels.grid[1:]]):
+    for box in boxes(labels.grid, rows(labels.grid)):
         found.update(np.ascontiguousarray(labels.indices(box)).data)
     return found.hexdigest()
+
+
+def rows(grid: tuple[int, ...]) -> tuple[int, ...]:
+    """Sides of boxes that follow one another in C order, of moderate size."""
+    row = int(np.prod(grid[1:], dtype=np.int64))
+    return (max(1, _ROWS // row), *grid[1:])
 
 
 def _write(place: Path, original: LazyLabels, blocks: Iterable[CorrectedBlock]) -> Written:

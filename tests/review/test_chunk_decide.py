@@ -1,10 +1,12 @@
 """Deciding on and exporting a case on disk; the oracle is the same case in memory."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from chunk_cases import GRID, LABELS, WHOLE, save_estimate, save_labels
 
 from napari_relabel.core.rules import RuleOptions
@@ -19,6 +21,7 @@ from napari_relabel.review.export import export_review
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
 from napari_relabel.review.records import NewCase
+from napari_relabel.review.replay import replay
 from napari_relabel.review.session import ReviewSession
 
 
@@ -68,7 +71,7 @@ def state(folder: ReviewFolder):
 def test_decisions_and_masks_are_those_of_memory(
     options, delta, min_size, max_fraction, before, tmp_path: Path
 ) -> None:
-    found = []
+    found, replayed = [], []
     for folder in folders(tmp_path):
         if before:
             work(folder)
@@ -76,11 +79,15 @@ def test_decisions_and_masks_are_those_of_memory(
             folder, options, delta, min_size=min_size, max_fraction=max_fraction, approve=True
         )
         done = export_review(folder, folder.path / "out", only_approved=True, reviewer="auto")
+        again = replay(folder, verify=True)
+        assert again.ok and len(again.cases[0].exports) == 1
+        replayed.append(replace(again.cases[0], actions=0, exports=()))
         found.append((report, state(folder), done.reports["case"], folder.path / "out"))
     (report, (whole, history), export, out), (other, (chunked, past), mask, place) = found
     assert report.cases[0].voxels > 0 and report == other
     for name in ("corrected", "decisions", "wanted", "locked", "counts", "confusion"):
         np.testing.assert_array_equal(getattr(chunked, name), getattr(whole, name), err_msg=name)
+    assert replayed[0] == replayed[1]
     assert past.approved and history.approved
     assert content(place / "case.ome.zarr") == content(out / "case.ome.zarr")
     assert (mask.sha256, mask.voxels, mask.decided, mask.changed) == (
@@ -99,6 +106,16 @@ def test_decisions_and_masks_are_those_of_memory(
             for name in ("actions", "first", "last"):
                 entry.pop(name)
     assert records[0] == records[1]
+
+
+def test_replay_notices_what_was_changed_in_an_exported_mask(tmp_path: Path) -> None:
+    _, folder = folders(tmp_path)
+    decide(folder, RuleOptions("uncertainty"), 0.2)
+    mask = export_review(folder, tmp_path / "out", reviewer="auto").reports["case"]
+    stored = zarr.open_array(mask.path / "0", mode="r+")
+    stored[3, 4, 5] = 100 if stored[3, 4, 5] == 0 else 0
+    found = replay(folder, verify=True).cases[0].exports[0]
+    assert (found.verdict, found.detail) == ("differs", "the file holds other labels")
 
 
 def test_changed_labels_are_refused(tmp_path: Path) -> None:
