@@ -16,29 +16,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from napari_relabel.core.arrays import FloatArray
-from napari_relabel.core.boxes import Box, boxes, common, shape_of, within
-from napari_relabel.core.moments import Moments
 from napari_relabel.core.progress import Progress
 from napari_relabel.io.atomic import write_json
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.lazy import SIDE, LazyImage, check_chunks
 from napari_relabel.io.tables import read_json
+from napari_relabel.models.blockwork import BlockWork, Inputs
 from napari_relabel.models.inputs import check_shape
-from napari_relabel.models.lazyinput import Prepared, Resized, Source
+from napari_relabel.models.lazyinput import Resized, Source
 from napari_relabel.models.members import Member, ModelLike, combined_hash, members_of, unseen
-from napari_relabel.models.network import Network
 from napari_relabel.models.options import EstimateOptions
 from napari_relabel.models.precision import central_box, native_bfloat16
-from napari_relabel.models.preprocess import Normalisation, Preparation, WorkingGrid
-from napari_relabel.models.samplers import Sampler
+from napari_relabel.models.preprocess import Normalisation, WorkingGrid
 from napari_relabel.models.setup import (
     assumptions,
     bfloat16_agrees,
@@ -47,8 +39,7 @@ from napari_relabel.models.setup import (
     sampler_for,
 )
 from napari_relabel.models.threads import limit_threads
-from napari_relabel.models.tiling import BlendedMaps, Layout, Window
-from napari_relabel.models.windowfiles import WindowFiles
+from napari_relabel.models.tiling import Layout
 
 #: Shares of the memory for a block that is blended, a piece that is resampled, and one chunk of
 #: the image. The rest is left to the network and the interpreter.
@@ -126,7 +117,7 @@ def iter_estimate_blocks(
     if grid != image.grid:
         source = Resized(image, grid, folder / "input.npy", int(memory * PIECE_SHARE))
     layout = Layout(image.grid, grid, options.patch or working.patch)
-    inputs = _Inputs(members, source)
+    inputs = Inputs(members, source)
     known_mm = working.spacing_mm or (None if working.size else mm)
     fixed = any(member.fixed for member in members)
     seen = layout.patch if fixed else grid
@@ -147,129 +138,9 @@ def iter_estimate_blocks(
         },
     }
     store = _store(folder, about, image, memory)
-    work = _Work(layout, sampler, inputs, store, folder, resampled=grid != image.grid)
+    work = BlockWork(layout, sampler, inputs, store, folder, resampled=grid != image.grid)
     yield from work.steps()
     return store.path
-
-
-class _Inputs:
-    """The windows that each network is to see; networks prepared alike share one."""
-
-    def __init__(self, members: Sequence[Member], source: Source) -> None:
-        self._members = members
-        prepared: dict[Preparation | None, Prepared] = {}
-        for member in members:
-            how = member.normalisation
-            assert how is None or isinstance(how, Normalisation)
-            if how not in prepared:
-                prepared[how] = Prepared(source, how)
-        self._prepared = prepared
-
-    def cut(self, start: Sequence[int], size: Sequence[int]) -> list[Tensor]:
-        cuts = {how: image.cut(start, size) for how, image in self._prepared.items()}
-        return [cuts[m.normalisation].to(Network(m.module).device) for m in self._members]
-
-
-class _Needed(NamedTuple):
-    number: int
-    box: Box
-    windows: tuple[Window, ...]
-
-
-class _Work:
-    """Windows that are sampled and blocks that are written, until none is left."""
-
-    def __init__(
-        self,
-        layout: Layout,
-        sampler: Sampler,
-        inputs: _Inputs,
-        store: EstimateStore,
-        folder: Path,
-        *,
-        resampled: bool,
-    ) -> None:
-        self._layout = layout
-        self._sampler = sampler
-        self._inputs = inputs
-        self._store = store
-        self._resampled = resampled
-        self._files = WindowFiles(folder / "windows")
-        self._marks = folder / "blocks"
-
-    def steps(self) -> Generator[Progress, None, None]:
-        self._marks.mkdir(exist_ok=True)
-        every = [
-            _Needed(n, box, tuple(self._layout.touching(box)))
-            for n, box in enumerate(boxes(self._store.grid, self._store.side))
-        ]
-        last = {window.number: block.number for block in every for window in block.windows}
-        left = [block for block in every if not self._mark(block).exists()]
-        missing = {w.number for block in left for w in block.windows if w.number not in self._files}
-        done, total = 0, len(missing) * self._sampler.n_samples
-        for block in left:
-            for window in block.windows:
-                if window.number not in missing:
-                    continue
-                for _ in self._sample(window):
-                    done += 1
-                    message = f"block {block.number + 1} of {len(every)}"
-                    yield Progress(done, total, message)
-                missing.remove(window.number)
-            self._store.write(block.box, *self._blend(block))
-            self._mark(block).touch()
-            for window in block.windows:
-                if last[window.number] == block.number:
-                    self._files.drop(window.number)
-
-    def _mark(self, block: _Needed) -> Path:
-        return self._marks / f"{block.number:08}"
-
-    def _sample(self, window: Window) -> Generator[None, None, None]:
-        start = [span.start for span in window.spans]
-        cuts = self._inputs.cut(start, self._layout.patch)
-        moments, samples = Moments(), []
-        for p in self._sampler.samples(cuts, window.number):
-            if self._resampled:
-                samples.append(p.cpu().numpy())
-            else:
-                moments.update(self._layout.to_image(p, window))
-            yield
-        found = samples[0].shape[0] if samples else len(moments.maps()[0])
-        classes = max(2, found)
-        if classes != self._store.n_classes:
-            raise ValueError(
-                f"the model has {classes} classes, the labels have {self._store.n_classes}: use a "
-                "model of the same classes"
-            )
-        self._files.save(window.number, np.stack(samples) if samples else _stacked(moments))
-
-    def _blend(self, block: _Needed) -> tuple[FloatArray, FloatArray, FloatArray]:
-        blended = BlendedMaps(shape_of(block.box))
-        for window in block.windows:
-            shared = common(window.image, block.box)
-            assert shared is not None
-            part = within(shared, window.image)
-            maps = self._part(window, part)
-            importance = self._layout.importance(window)[part]
-            blended.add(within(shared, block.box), importance, maps[:-2], maps[-2], maps[-1])
-        return blended.mean, blended.variance, blended.expected_entropy
-
-    def _part(self, window: Window, part: Box) -> FloatArray:
-        values = self._files.load(window.number)
-        if not self._resampled:
-            return np.array(values[(slice(None), *part)])
-        moments = Moments()
-        for sample in values:
-            p = torch.from_numpy(np.array(sample))
-            moments.update(self._layout.to_image(p, window, part))
-        return _stacked(moments)
-
-
-def _stacked(moments: Moments) -> FloatArray:
-    mean, variance, entropy = moments.maps()
-    assert entropy is not None
-    return np.concatenate([mean, variance[None], entropy[None]])
 
 
 def _check_blockwise(members: Sequence[Member], working: WorkingGrid) -> None:
