@@ -190,7 +190,11 @@ class EstimateStore:
                 f"{self.path} is damaged ({error}): estimate the case again"
             ) from error
 
+    def check_fits(self) -> None:
+        """InputError where a case of this size does not fit into memory."""
+        check_memory(self.path, (self.n_classes + 2) * 4 * math.prod(self.grid) * _CASE)
+
     def load(self) -> Estimate:
         """The whole estimate; InputError where a case of its size does not fit into memory."""
-        check_memory(self.path, (self.n_classes + 2) * 4 * math.prod(self.grid) * _CASE)
+        self.check_fits()
         return self.read(tuple(slice(0, n) for n in self.grid))

@@ -263,8 +263,13 @@ class ReviewFolder:
         ReviewError
             If the labels or the image have changed since the case was added, or cannot be found;
             that of the image even where it is not read.
+        InputError
+            If its estimate is in chunks and it does not fit into memory.
         """
         record = self.record(case_id)
+        if self.is_chunked(case_id):
+            # Before hours go into reading what cannot be opened in the end.
+            EstimateStore.open(self.estimate_path(case_id)).check_fits()
         if record.image is not None and not image:
             path = self._found(record.image)
             _check_same(path, file_sha256(path), record.image_sha256)
