@@ -80,8 +80,7 @@ class Resized:
             for a, b in zip(source.grid, self.grid, strict=True)
         ]
         side = list(self.grid)
-        # Twice the image piece: the resampling has one of its own. Halving ends at single voxels.
-        while max(side) > 1 and self._cost(source.grid, side) * 2 > memory:
+        while max(side) > 1 and self._cost(source.grid, side) > memory:
             longest = max(range(len(side)), key=lambda axis: side[axis] / self.grid[axis])
             side[longest] = max(1, side[longest] // 2)
         for box in boxes(self.grid, side):
@@ -104,11 +103,12 @@ class Resized:
             del out
 
     def _cost(self, image: Sequence[int], side: Sequence[int]) -> int:
-        extents = (
-            min(n, math.ceil(s * n / m) + 2 * math.ceil(n / m))
+        """Bytes for a piece of the working grid: what it is made from, in between, and itself."""
+        largest = (
+            max(s, min(n, math.ceil(s * n / m) + 2 * math.ceil(n / m)))
             for n, m, s in zip(image, self.grid, side, strict=True)
         )
-        return math.prod(extents) * self.channels * 4
+        return math.prod(largest) * self.channels * 4 * 3
 
 
 class Prepared:

@@ -1,5 +1,6 @@
 """Estimates block by block; the oracle is the estimate of the whole image in memory."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from napari_relabel.io.lazy import open_image
 from napari_relabel.models.api import iter_estimate
 from napari_relabel.models.blocks import iter_estimate_blocks
 from napari_relabel.models.foreign import ForeignModel
+from napari_relabel.models.lazyinput import Resized
 from napari_relabel.models.options import EstimateOptions
 from napari_relabel.models.placement import Orientation
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
+from napari_relabel.models.resample import resize
 
 RNG = np.random.default_rng(0)
 GRID = (25, 21, 37)
@@ -129,6 +132,23 @@ def test_close_where_the_network_works_at_another_voxel_size(
     options = EstimateOptions(n_samples=3, patch=(12, 14, 16))
     whole = in_memory(IMAGE, model, options)
     assert_same(by_blocks(volume, model, tmp_path / "work", options), whole, exact=False)
+
+
+def test_an_image_is_resampled_in_pieces(volume: Path, tmp_path: Path) -> None:
+    image, read = open_image(volume), []
+
+    class Source:
+        grid, channels = image.grid, 1
+
+        def read(self, box):
+            read.append(math.prod(s.stop - s.start for s in box))
+            return image.read(box)
+
+    grid = (13, 40, 20)
+    resized = Resized(Source(), grid, tmp_path / "input.npy", 40_000)
+    found = resized.read(tuple(slice(0, n) for n in grid))
+    np.testing.assert_allclose(found, resize(IMAGE[None], grid), rtol=1e-4, atol=1e-4)
+    assert len(read) > 8 and max(read) * 4 * 3 <= 40_000
 
 
 def test_goes_on_where_it_was_stopped(volume: Path, tmp_path: Path) -> None:
