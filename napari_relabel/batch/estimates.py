@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_relabel.batch.large import MEMORY, ChunkedEstimates
 from napari_relabel.core.estimate import Estimate, Method
 from napari_relabel.core.progress import Progress, relay
 from napari_relabel.io.dataset import CasePaths, Dataset
@@ -49,6 +50,7 @@ def estimate_dataset(
     n_samples: int = 20,
     seed: int = 0,
     precision: Precision = "float32",
+    memory: int = MEMORY,
 ) -> Generator[Progress, None, BatchResult]:
     """Estimate the uncertainty of every case of a data set into a REVIEW folder.
 
@@ -69,6 +71,8 @@ def estimate_dataset(
         Of the sampler.
     precision : {"float32", "auto"}
         See `napari_relabel.models.options.EstimateOptions`.
+    memory : int
+        Bytes. OME-Zarr images that would take more are estimated in chunks.
 
     Yields
     ------
@@ -92,7 +96,7 @@ def estimate_dataset(
     if method == "given":
         load = _Given(dataset, folder)
     else:
-        load = _Model(ModelEstimates(models, method, n_samples, seed, precision))
+        load = _Model(ModelEstimates(models, method, n_samples, seed, precision), memory)
     estimated: list[str] = []
     skipped: list[str] = []
     failed: dict[str, str] = {}
@@ -144,10 +148,14 @@ class _Given:
 class _Model:
     """Estimates from a model, of the files of a data set."""
 
-    def __init__(self, model: ModelEstimates) -> None:
+    def __init__(self, model: ModelEstimates, memory: int) -> None:
         self._model = model
+        self._chunked = model.chunked(memory)
 
     def steps(self, case: CasePaths, folder: ReviewFolder) -> Generator[str, None, None]:
+        if self._chunked.wanted(folder, case.id):
+            yield from self._chunked.steps(folder, case.id)
+            return
         folder.set_estimate(
             case.id, (yield from self._model.steps(read_image(case.image), case.id))
         )
@@ -190,6 +198,15 @@ class ModelEstimates:
         self._n_samples = n_samples
         self._seed = seed
         self._precision = precision
+
+    def chunked(self, memory: int) -> ChunkedEstimates:
+        """The same for cases that take more than so many bytes."""
+        from napari_relabel.models.options import EstimateOptions
+
+        options = EstimateOptions(
+            self._method, self._n_samples, self._seed, precision=self._precision
+        )
+        return ChunkedEstimates(self._models, options, memory)
 
     def steps(self, image: ImageVolume, case_id: str) -> Generator[str, None, Estimate]:
         """Estimate one image; yields how far that is, and returns the estimate."""

@@ -56,6 +56,14 @@ def estimate(
             help="auto: bfloat16 where the processor has it and it agrees on the image at hand."
         ),
     ] = PrecisionChoice.float32,
+    memory: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="GiB. OME-Zarr volumes that would take more are estimated in chunks: the numbers "
+            "are the same, and a run that was stopped goes on at the chunk where it was.",
+        ),
+    ] = 2,
     as_json: Json = False,
 ) -> None:
     """Estimate the uncertainty of every case; done ones are skipped, failures are listed.
@@ -68,6 +76,7 @@ def estimate(
     napari-relabel estimate manifest.csv --method given --out REVIEW
     """
     from napari_relabel.batch.estimates import estimate_dataset
+    from napari_relabel.batch.large import GIB
     from napari_relabel.io.dataset import open_dataset
 
     if method is not MethodChoice.given and not model:
@@ -86,6 +95,7 @@ def estimate(
         n_samples=samples,
         seed=seed,
         precision=precision.value,
+        memory=int(memory * GIB),
     )
     result = follow(steps, "estimating")
     record: dict[str, Any] = {

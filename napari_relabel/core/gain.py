@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from napari_relabel.core.arrays import LabelArray, slabs
+from napari_relabel.core.arrays import FloatArray, LabelArray, slabs
 from napari_relabel.core.estimate import Estimate
 
 Floats = npt.NDArray[np.float64]
@@ -79,30 +79,84 @@ class ExpectedDice:
         n = len(source)
         probabilities = self.estimate.probabilities
         p = probabilities.reshape(len(probabilities), -1)
-        voxels = np.bincount(ids, minlength=n)
-        of_source = np.bincount(ids, p[source[ids], at], minlength=n)
-        of_target = np.bincount(ids, p[target[ids], at], minlength=n)
-        both, size = self._counts
-        # If it is right none of its voxels is of the given class, and all are of the other.
-        kept, before = both[source] - of_source, size[source] - of_source
-        lost = _dice(kept, before - voxels) - _dice(kept, before)
-        before = size[target] - of_target + voxels
-        won = _dice(both[target] + voxels, before + voxels) - _dice(both[target], before)
-        gain: Floats = (source > 0) * lost + (target > 0) * won
-        return of_target / voxels * gain / (len(p) - 1)
+        return expected_gains(
+            *self._counts,
+            np.bincount(ids, minlength=n),
+            sums(ids, p[source[ids], at], n),
+            sums(ids, p[target[ids], at], n),
+            source,
+            target,
+        )
 
     @cached_property
     def _counts(self) -> tuple[Floats, Floats]:
-        """Expected overlap of given and true labels, and the sum of their sizes, by class."""
-        mean = self.estimate.probabilities
-        size = np.bincount(self.labels.reshape(-1), minlength=len(mean)).astype(np.float64)
-        both = np.zeros(len(mean))
-        for k, p in enumerate(mean):
-            for slab in slabs(p.shape):
-                # A slab's float32 sums are exact enough, and several times as fast as float64's.
-                size[k] += p[slab].sum()
-                both[k] += np.vdot(p[slab], (self.labels[slab] == k).astype(p.dtype))
-        return both, size
+        return expected_counts(self.labels, self.estimate.probabilities)
+
+
+def expected_counts(labels: LabelArray, mean: FloatArray) -> tuple[Floats, Floats]:
+    """Expected overlap of given and true labels, and the sum of their sizes, by class.
+
+    Parameters
+    ----------
+    labels : ndarray, shape grid, uint8
+        Given labels.
+    mean : ndarray, shape (K, *grid), float32
+        Mean probabilities.
+
+    Returns
+    -------
+    ndarray, ndarray, each of shape (K,)
+        Those of parts of a grid add up to those of the whole.
+    """
+    size = np.bincount(labels.reshape(-1), minlength=len(mean)).astype(np.float64)
+    both = np.zeros(len(mean))
+    for k, p in enumerate(mean):
+        for slab in slabs(p.shape):
+            # A slab's float32 sums are exact enough, and several times as fast as float64's.
+            size[k] += p[slab].sum()
+            both[k] += np.vdot(p[slab], (labels[slab] == k).astype(p.dtype))
+    return both, size
+
+
+def expected_gains(
+    both: Floats,
+    size: Floats,
+    voxels: npt.NDArray[np.integer],
+    of_source: Floats,
+    of_target: Floats,
+    source: LabelArray,
+    target: LabelArray,
+) -> Floats:
+    """The formula of `ExpectedDice.gains`, from sums.
+
+    Parameters
+    ----------
+    both, size : ndarray, shape (K,)
+        From `expected_counts`.
+    voxels : ndarray, shape (n,), integer
+        Size of each relabelling.
+    of_source, of_target : ndarray, shape (n,)
+        Sums of p_mean[source] and p_mean[target] over its voxels.
+    source, target : ndarray, shape (n,), uint8
+        Class of its voxels before and after.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        In [0, 1].
+    """
+    # If it is right none of its voxels is of the given class, and all are of the other.
+    kept, before = both[source] - of_source, size[source] - of_source
+    lost = _dice(kept, before - voxels) - _dice(kept, before)
+    before = size[target] - of_target + voxels
+    won = _dice(both[target] + voxels, before + voxels) - _dice(both[target], before)
+    gain: Floats = (source > 0) * lost + (target > 0) * won
+    return of_target / voxels * gain / (len(size) - 1)
+
+
+def sums(ids: npt.NDArray[np.integer], weights: npt.NDArray[np.floating], n: int) -> Floats:
+    """Sum of the weights of each of n ids."""
+    return np.asarray(np.bincount(ids, weights, n), np.float64)
 
 
 def _dice(both: Floats, size: Floats) -> Floats:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import cc3d
 import numpy as np
@@ -14,96 +12,26 @@ import numpy.typing as npt
 from napari_relabel.core.arrays import FloatArray, LabelArray
 from napari_relabel.core.distance import distances, touches_other
 from napari_relabel.core.gain import ExpectedDice
+from napari_relabel.core.regiontable import Region, RegionTable
 from napari_relabel.core.rules import Candidates, check_delta
 
 
-class Region(NamedTuple):
-    """One proposal: a connected set of voxels that would all move from `source` to `target`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Regions(RegionTable):
+    """A table of proposals, and which voxels belong to each.
 
-    id: int
-    source: int
-    target: int
-    voxels: int
-    volume_ml: float | None
-    bbox: tuple[slice, ...]
-    mean_score: float
-    max_score: float
-    anchor: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Regions(Sequence[Region]):
-    """All proposals at one delta as columns, ranked: most expected gain of Dice first.
-
-    Without probabilities there is none to expect, and most score times voxels comes first.
     ``regions[i]`` has id i + 1, which is also its value in `components`.
 
     Parameters
     ----------
     components : ndarray, shape grid, uint32
         Id of the region of each voxel, 0 where nothing is proposed.
-    source, target : ndarray, shape (n,), uint8
-        Class before and after.
-    voxels : ndarray, shape (n,), int64
-        Size.
-    start, stop : ndarray, shape (n, ndim), int64
-        Bounding box, half open.
-    mean_score, max_score : ndarray, shape (n,), float32
-        Over the region's voxels.
-    anchor : ndarray, shape (n,), int64
-        Flat index of the voxel with the highest score: it names a region across changes of delta.
-    voxel_mm : tuple of float or None
-        Voxel size in mm per axis, where it is known.
     labels : ndarray, shape grid, uint8
         The given labels.
-    gain : ndarray, shape (n,), float64, or None
-        How much deciding on a region is expected to raise the Dice of the case (see
-        `napari_relabel.core.gain.ExpectedDice.gains`): the same scale in every case, so regions
-        of several cases can be ranked together. None without probabilities.
     """
 
     components: npt.NDArray[np.uint32]
-    source: LabelArray
-    target: LabelArray
-    voxels: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int64]
-    stop: npt.NDArray[np.int64]
-    mean_score: FloatArray
-    max_score: FloatArray
-    anchor: npt.NDArray[np.int64]
-    voxel_mm: tuple[float, ...] | None
     labels: LabelArray
-    gain: npt.NDArray[np.float64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.voxels)
-
-    def __getitem__(self, index: int) -> Region:  # type: ignore[override]
-        i = range(len(self))[index]
-        size = float(self.voxels[i])
-        return Region(
-            id=i + 1,
-            source=int(self.source[i]),
-            target=int(self.target[i]),
-            voxels=int(size),
-            volume_ml=None if self.ml_per_voxel is None else size * self.ml_per_voxel,
-            bbox=tuple(
-                slice(int(a), int(b)) for a, b in zip(self.start[i], self.stop[i], strict=True)
-            ),
-            mean_score=float(self.mean_score[i]),
-            max_score=float(self.max_score[i]),
-            anchor=tuple(int(x) for x in np.unravel_index(self.anchor[i], self.components.shape)),
-        )
-
-    def __iter__(self) -> Iterator[Region]:
-        return (self[i] for i in range(len(self)))
-
-    @property
-    def ml_per_voxel(self) -> float | None:
-        """Volume of a voxel in millilitres; None in 2D or without spacing."""
-        if self.voxel_mm is None or len(self.voxel_mm) != 3:
-            return None
-        return float(np.prod(self.voxel_mm)) / 1000
 
     def mask(self, region_id: int) -> npt.NDArray[np.bool_]:
         """Voxels of one region within its bounding box (index with ``regions[id - 1].bbox``).
@@ -136,6 +64,9 @@ class Regions(Sequence[Region]):
         out[:] = 0
         np.maximum.at(out, ids, distances(border, inside, spacing))
         return out
+
+
+__all__ = ["Region", "Regions", "component_ids", "find_regions", "no_regions"]
 
 
 def find_regions(
@@ -178,11 +109,9 @@ def find_regions(
         mask &= open_voxels
     if mask.ndim not in (2, 3):
         raise ValueError(f"proposals need a 2D or 3D grid, not {mask.ndim}D")
-    components = np.zeros(mask.shape, np.uint32)
     flat = np.flatnonzero(mask)
     if flat.size == 0:
-        gain = None if worth is None else np.zeros(0)
-        return _no_regions(components, labels, voxel_mm, gain)
+        return no_regions(labels, voxel_mm, None if worth is None else np.zeros(0))
     position = np.unravel_index(flat, mask.shape)
     source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
     ids = component_ids(position, source.astype(np.uint16) * 256 + target + 1)
@@ -192,8 +121,8 @@ def find_regions(
     total = np.bincount(ids, weights=score, minlength=n)
     max_score = np.zeros(n, np.float32)
     np.maximum.at(max_score, ids, score)
-    first = _first_where(np.ones(flat.size, bool), ids, n)
-    anchor = _first_where(score == max_score[ids], ids, n)
+    first = first_where(np.ones(flat.size, bool), ids, n)
+    anchor = first_where(score == max_score[ids], ids, n)
     kept = np.flatnonzero(voxels >= min_size)
     gain = None
     if worth is not None:
@@ -202,12 +131,14 @@ def find_regions(
     rank = kept[np.lexsort((first[kept], -value[kept]))]
     new_id = np.zeros(n, np.uint32)
     new_id[rank] = np.arange(1, rank.size + 1, dtype=np.uint32)
+    components = np.zeros(mask.shape, np.uint32)
     components.reshape(-1)[flat] = new_id[ids]
     start = np.empty((n, mask.ndim), np.int64)
     stop = np.empty((n, mask.ndim), np.int64)
     for axis, along in enumerate(position):
-        start[:, axis], stop[:, axis] = _extent(along, ids, n)
+        start[:, axis], stop[:, axis] = extent(along, ids, n)
     return Regions(
+        grid=components.shape,
         components=components,
         source=source[first[rank]],
         target=target[first[rank]],
@@ -251,7 +182,7 @@ def component_ids(
     return ids
 
 
-def _first_where(
+def first_where(
     of_interest: npt.NDArray[np.bool_], ids: npt.NDArray[np.int64], n: int
 ) -> npt.NDArray[np.int64]:
     """Position of the first voxel of interest of each component."""
@@ -261,9 +192,10 @@ def _first_where(
     return out
 
 
-def _extent(
+def extent(
     along: npt.NDArray[np.intp], ids: npt.NDArray[np.int64], n: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where each component begins and ends along an axis, half open."""
     start = np.full(n, np.iinfo(np.int64).max)
     stop = np.zeros(n, np.int64)
     np.minimum.at(start, ids, along)
@@ -271,23 +203,26 @@ def _extent(
     return start, stop
 
 
-def _no_regions(
-    components: npt.NDArray[np.uint32],
+def no_regions(
     labels: LabelArray,
     voxel_mm: tuple[float, ...] | None,
-    gain: npt.NDArray[np.float64] | None,
+    gain: npt.NDArray[np.float64] | None = None,
 ) -> Regions:
-    ndim = components.ndim
+    """A table without rows."""
     none = np.zeros(0, np.int64)
+    corner = np.zeros((0, labels.ndim), np.int64)
+    score = np.zeros(0, np.float32)
+    label = np.zeros(0, np.uint8)
     return Regions(
-        components=components,
-        source=np.zeros(0, np.uint8),
-        target=np.zeros(0, np.uint8),
+        grid=labels.shape,
+        components=np.zeros(labels.shape, np.uint32),
+        source=label,
+        target=label,
         voxels=none,
-        start=np.zeros((0, ndim), np.int64),
-        stop=np.zeros((0, ndim), np.int64),
-        mean_score=np.zeros(0, np.float32),
-        max_score=np.zeros(0, np.float32),
+        start=corner,
+        stop=corner,
+        mean_score=score,
+        max_score=score,
         anchor=none,
         voxel_mm=voxel_mm,
         labels=labels,

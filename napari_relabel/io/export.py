@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from napari_relabel.io.atomic import atomic_path, flush, same_file, to_json
 from napari_relabel.io.errors import InputError, OutputError
 from napari_relabel.io.formats import check_suffix, read_raw
 from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.lazy import LazyLabels
 from napari_relabel.io.staging import overlaps, staged
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.tables import read_json
@@ -96,8 +97,7 @@ def export_labels(
     with the original's, before either file gets its name.
     """
     target = Path(target)
-    beside = sidecar_path(target)
-    _check_target(target, beside, original)
+    _check_target(target, sidecar_path(target), original)
     if decided.shape != original.grid or corrected.shape != original.grid:
         raise ValueError(f"the arrays must have the grid {original.grid} of the labels")
     stray = int(np.count_nonzero((corrected != original.indices) & ~decided))
@@ -107,26 +107,69 @@ def export_labels(
         raise InputError(
             f"{original.path} has changed since it was opened: open the case again before exporting"
         )
+
+    def make(temporary: Path) -> Written:
+        write_to(temporary, original, corrected)
+        _verify(temporary, target, original, corrected, decided)
+        return Written(
+            voxels=int(corrected.size),
+            decided=int(np.count_nonzero(decided)),
+            changed=int(np.count_nonzero(corrected != original.indices)),
+        )
+
+    return publish(target, original, make, lambda: sidecar)
+
+
+class Written(NamedTuple):
+    """Voxels of a mask, those decided, and those that differ from the original."""
+
+    voxels: int
+    decided: int
+    changed: int
+
+
+def publish(
+    target: Path,
+    original: LabelVolume | LazyLabels,
+    make: Callable[[Path], Written],
+    sidecar: Callable[[], Mapping[str, Any]],
+) -> ExportReport:
+    """Give a mask and its provenance their names, both or neither.
+
+    Parameters
+    ----------
+    target : Path
+        The mask.
+    original : LabelVolume or LazyLabels
+        What it is a correction of.
+    make : callable
+        Writes the mask to a path and verifies it.
+    sidecar : callable
+        Provenance, asked for after that.
+
+    Returns
+    -------
+    ExportReport
+
+    Raises
+    ------
+    InputError
+        As `export_labels`.
+    """
+    beside = sidecar_path(target)
+    _check_target(target, beside, original)
     before = beside.read_bytes() if beside.exists() else None
     try:
         with staged(target) as temporary:
             # It gets its name before the mask does: should the process die in between, there is
             # never a mask of unknown origin, and the next export may replace both.
             with atomic_path(beside) as beside_temporary:
-                write_to(temporary, original, corrected)
-                _verify(temporary, target, original, corrected, decided)
-                report = ExportReport(
-                    path=target,
-                    sidecar=beside,
-                    sha256=file_sha256(temporary),
-                    voxels=int(corrected.size),
-                    decided=int(np.count_nonzero(decided)),
-                    changed=int(np.count_nonzero(corrected != original.indices)),
-                )
+                written = make(temporary)
+                report = ExportReport(target, beside, file_sha256(temporary), *written)
                 if temporary.is_file():
                     # A full disk shows here, before anything has got its name.
                     flush(temporary)
-                content = {**sidecar, "export": _provenance(report, original)}
+                content = {**sidecar(), "export": _provenance(report, original)}
                 beside_temporary.write_text(to_json(content), encoding="utf-8")
     except OutputError:
         if before is None:
@@ -137,7 +180,7 @@ def export_labels(
     return report
 
 
-def _check_target(target: Path, beside: Path, original: LabelVolume) -> None:
+def _check_target(target: Path, beside: Path, original: LabelVolume | LazyLabels) -> None:
     if overlaps(target, original.path) or same_file(beside, original.path):
         raise InputError(
             f"{target} is the original, which is never written to: choose another folder"
@@ -199,7 +242,7 @@ def _verify(
         )
 
 
-def _provenance(report: ExportReport, original: LabelVolume) -> dict[str, Any]:
+def _provenance(report: ExportReport, original: LabelVolume | LazyLabels) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": VERSION,

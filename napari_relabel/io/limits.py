@@ -35,5 +35,6 @@ def check_memory(path: Path, shape: Iterable[int], itemsize: int) -> None:
     if needed > free:
         raise InputError(
             f"{path} needs {needed / _GB:.3g} GB of memory by its header and {free / _GB:.3g} GB "
-            "are free: crop it, or copy it again if it cannot be so large"
+            "are free: use a machine with more memory or a part of the volume, or copy it again if "
+            "it cannot be so large"
         )

@@ -48,10 +48,12 @@ def read(path: Path) -> Raw:
     InputError
         If zarr is not installed, or this is no OME-Zarr of a version that is read.
     """
-    found = _open(path)
+    found = opened(path)
     try:
         stored = need("zarr", path).open_array(found.levels[0], mode="r")
-        _check(stored, found.levels[0], path)
+        check_stored(stored, found.levels[0], path)
+        # As read, and as worked with.
+        check_memory(path, (2, *stored.shape), stored.dtype.itemsize)
         array = np.asarray(stored[...])
     except InputError:
         raise
@@ -65,7 +67,7 @@ def read(path: Path) -> Raw:
         raise InputError(f"{path} names {len(found.axes)} axes for {array.ndim}: write it anew")
     return Raw(
         array=np.ascontiguousarray(array, dtype=dtype),
-        geometry=_geometry(found, path),
+        geometry=geometry_of(found, path),
         extra_axes=tuple(n for n, axis in enumerate(found.axes) if not axis.is_space),
         largest=1 if is_bool else None,
     )
@@ -88,23 +90,44 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     Lower resolutions change only where the nearest voxel of the full one does.
     """
     zarr = need("zarr", like)
-    found = _open(like)
-    source, target = like, path
-    if like.suffix.lower() != ZARR and inside_zarr(like):
-        target = path / "labels" / like.name
-        _make_groups(zarr, path, like.name, found)
-    chunks = set(found.levels)
-    shutil.copytree(source, target, ignore=lambda folder, names: _chunks(folder, names, chunks))
+    found = opened(like)
+    target = copy_metadata(path, like)
     before = np.asarray(zarr.open_array(found.levels[0], mode="r")[...])
     for level in found.levels:
         old = zarr.open_array(level, mode="r")
-        new = zarr.open_array(target / level.relative_to(source), mode="r+")
-        nearest = np.ix_(*_places(array.shape, old.shape))
+        new = zarr.open_array(target / level.relative_to(like), mode="r+")
+        nearest = np.ix_(*places(array.shape, old.shape))
         lower, former = array[nearest], before[nearest]
         new[...] = np.where(lower != former, lower, np.asarray(old[...])).astype(old.dtype)
 
 
-def _open(path: Path) -> Multiscale:
+def copy_metadata(path: Path, like: Path) -> Path:
+    """Make a store with everything of another but its chunks.
+
+    Parameters
+    ----------
+    path : Path
+        The new store.
+    like : Path
+        The store or group to follow.
+
+    Returns
+    -------
+    Path
+        The group in the new store that stands for `like`.
+    """
+    found = opened(like)
+    target = path
+    if like.suffix.lower() != ZARR and inside_zarr(like):
+        target = path / "labels" / like.name
+        _make_groups(need("zarr", like), path, like.name, found)
+    chunks = set(found.levels)
+    shutil.copytree(like, target, ignore=lambda folder, names: _chunks(folder, names, chunks))
+    return target
+
+
+def opened(path: Path) -> Multiscale:
+    """The multiscale image of a store or group; see `read`."""
     zarr = need("zarr", path)
     try:
         group = zarr.open_group(path, mode="r")
@@ -121,18 +144,17 @@ def _open(path: Path) -> Multiscale:
     inner = path / "labels"
     names = sorted(f.name for f in inner.iterdir() if f.is_dir()) if inner.is_dir() else []
     if len(names) == 1:
-        return _open(inner / names[0])
+        return opened(inner / names[0])
     if (path / "0").is_dir() and "bioformats2raw.layout" in ome and not (path / "1").is_dir():
-        return _open(path / "0")
+        return opened(path / "0")
     raise InputError(f"{path} holds no OME-Zarr image: name the group that has multiscales")
 
 
-def _check(stored: Any, level: Path, path: Path) -> None:
-    """Refuse what would run code, or fill the memory from a few bytes: absent chunks count too."""
+def check_stored(stored: Any, level: Path, path: Path) -> None:
+    """Refuse an array that would run code, or of which a few bytes promise very many chunks."""
     codecs = [getattr(codec, "codec_id", "") for codec in (*stored.filters, *stored.compressors)]
     if "pickle" in codecs or stored.dtype.kind not in "biufc":
         raise InputError(f"{path} holds Python objects, not numbers, and was not opened")
-    check_memory(path, stored.shape, stored.dtype.itemsize)
     # Absent chunks stand for the background, but each takes its time.
     edges = zip(stored.shape, stored.shards or stored.chunks, strict=True)
     promised = math.prod(-(-n // edge) for n, edge in edges)
@@ -144,7 +166,8 @@ def _check(stored: Any, level: Path, path: Path) -> None:
         )
 
 
-def _geometry(found: Multiscale, path: Path) -> Geometry:
+def geometry_of(found: Multiscale, path: Path) -> Geometry:
+    """Place of an image in the world; empty where its axes have no unit."""
     space = [axis for axis in found.axes if axis.is_space]
     units = [UNIT_MM.get(axis.unit.lower()) for axis in space]
     rows = ["xyz".find(axis.name.lower()) for axis in space]
@@ -178,7 +201,7 @@ def _chunks(folder: str, names: list[str], levels: set[Path]) -> list[str]:
     return [name for name in names if Path(folder) in levels and name not in _METADATA]
 
 
-def _places(full: tuple[int, ...], lower: tuple[int, ...]) -> list[npt.NDArray[np.intp]]:
+def places(full: tuple[int, ...], lower: tuple[int, ...]) -> list[npt.NDArray[np.intp]]:
     """Index, along each axis, of the voxel of the full resolution at each centre of a lower one."""
     return [
         ((np.arange(m) + 0.5) * n / m).astype(np.intp) for n, m in zip(full, lower, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -246,7 +246,23 @@ def write_to(temporary: Path, like: LabelVolume, indices: LabelArray) -> None:
     format_of(source).write(temporary, source, like.to_stored(indices))
 
 
-def check_pair(image: ImageVolume, labels: LabelVolume) -> None:
+class OnGrid(Protocol):
+    """What lies on a grid in the world, in memory or not."""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape without channels."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the grid."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+
+def check_pair(image: OnGrid, labels: OnGrid) -> None:
     """Raise InputError unless an image and a mask lie on the same grid in the same place."""
     if image.grid != labels.grid:
         raise InputError(

@@ -18,10 +18,11 @@ from napari_relabel.models.loading import LoadedModel, bundled_models, load_mode
 from napari_relabel.models.members import ModelLike, combined_hash, members_of, unseen
 from napari_relabel.models.opening import load_trusted, open_models, trust_source
 from napari_relabel.models.options import EstimateOptions, Precision, SamplingMethod
-from napari_relabel.models.placement import Orientation, Placement
+from napari_relabel.models.placement import Placement
 from napari_relabel.models.precision import native_bfloat16
 from napari_relabel.models.samplers import Sampler
 from napari_relabel.models.setup import (
+    assumptions,
     bfloat16_agrees,
     check_number,
     common_working,
@@ -182,12 +183,7 @@ def iter_estimate(
         check_fits(array, member, channel_axis)
     working = common_working(members)
     image_grid = array.shape[1:]
-    if working.spacing_mm is not None and voxel_mm is None:
-        unknown = "The voxel size of the image is unknown and was taken to be that of the model, "
-        note = f"{note} {unknown}{working.spacing_mm} mm.".strip()
-    if isinstance(members[0].place, Orientation) and affine is None:
-        unknown = "The orientation of the image is unknown and was taken to be that of the model, "
-        note = f"{note} {unknown}{members[0].place.letters}.".strip()
+    note = assumptions(note, members, working, voxel_mm, affine)
     yield Progress(0, 1, "preparing the image")
     place = members[0].place
     placement = Placement.identity(len(image_grid)) if place is None else place(array, affine)

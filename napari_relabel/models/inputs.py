@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -84,8 +86,14 @@ def check_fits(array: npt.NDArray[np.generic], member: Member, channel_axis: int
     ValueError
         If they don't fit; the message says what the network expects and what to do.
     """
+    check_shape(array.shape[0], array.shape[1:], member, channel_axis)
+
+
+def check_shape(
+    channels: int, grid: Sequence[int], member: Member, channel_axis: int | None
+) -> None:
+    """`check_fits` for an image of which only the shape is at hand."""
     config = member.config
-    channels, *grid = array.shape
     dims = Network(member.module).spatial_dims if config is None else config.spatial_dims
     if dims is not None and dims != len(grid):
         hint = ""

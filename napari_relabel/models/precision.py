@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -54,11 +54,16 @@ def in_bfloat16(samples: Iterator[Tensor], enabled: bool) -> Iterator[Tensor]:
 
 def central(x: Tensor) -> Tensor:
     """The middle of an image, shape (1, C, *grid), large enough to compare precisions on."""
-    side = _CHECKED[x.ndim - 2]
-    for axis in range(2, x.ndim):
-        length = min(side, x.shape[axis])
-        x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
+    starts, lengths = central_box(x.shape[2:])
+    for axis, (start, length) in enumerate(zip(starts, lengths, strict=True), start=2):
+        x = x.narrow(axis, start, length)
     return x
+
+
+def central_box(grid: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Where that middle begins along each axis, and how long it is."""
+    lengths = [min(_CHECKED[len(grid)], n) for n in grid]
+    return [(n - length) // 2 for n, length in zip(grid, lengths, strict=True)], lengths
 
 
 def agree(exact: Iterable[Tensor], fast: Iterable[Tensor]) -> bool:

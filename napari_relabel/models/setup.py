@@ -15,6 +15,7 @@ from napari_relabel.models.augment import plane_of_rotation
 from napari_relabel.models.members import Member
 from napari_relabel.models.network import Network
 from napari_relabel.models.options import EstimateOptions
+from napari_relabel.models.placement import Orientation
 from napari_relabel.models.precision import agree, central
 from napari_relabel.models.preprocess import Preparation, WorkingGrid, prepare
 from napari_relabel.models.samplers import (
@@ -68,6 +69,24 @@ def common_working(members: Sequence[Member]) -> WorkingGrid:
     if any(member.place != first.place for member in members):
         raise ValueError("the models of an ensemble must need the same orientation of the image")
     return replace(first.working, patch=next(iter(patches), None))
+
+
+def assumptions(
+    note: str,
+    members: Sequence[Member],
+    working: WorkingGrid,
+    voxel_mm: Sequence[float] | None,
+    affine: npt.NDArray[np.float64] | None,
+) -> str:
+    """`note`, and what had to be assumed about an image of which not everything is known."""
+    if working.spacing_mm is not None and voxel_mm is None:
+        unknown = "The voxel size of the image is unknown and was taken to be that of the model, "
+        note = f"{note} {unknown}{working.spacing_mm} mm.".strip()
+    place = members[0].place
+    if isinstance(place, Orientation) and affine is None:
+        unknown = "The orientation of the image is unknown and was taken to be that of the model, "
+        note = f"{note} {unknown}{place.letters}.".strip()
+    return note
 
 
 def inputs_of(

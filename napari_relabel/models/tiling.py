@@ -30,7 +30,6 @@ import torch
 from torch import Tensor
 
 from napari_relabel.core.arrays import FloatArray
-from napari_relabel.models.network import crop_to
 from napari_relabel.models.resample import axis_weights, resample
 
 OVERLAP = 0.25
@@ -115,6 +114,21 @@ class Layout:
         for number, spans in enumerate(itertools.product(*self._spans)):
             yield Window(number, spans)
 
+    def touching(self, box: tuple[slice, ...]) -> Iterator[Window]:
+        """Windows that determine voxels of a box of the image grid, in the order of iteration."""
+        counts = [len(spans) for spans in self._spans]
+        near = [
+            [
+                (n, s)
+                for n, s in enumerate(spans)
+                if s.image.start < b.stop and b.start < s.image.stop
+            ]
+            for spans, b in zip(self._spans, box, strict=True)
+        ]
+        for found in itertools.product(*near):
+            number = int(np.ravel_multi_index([n for n, _ in found], counts))
+            yield Window(number, tuple(span for _, span in found))
+
     def cut(self, x: Tensor, window: Window) -> Tensor:
         """Cut a window from (1, C, *working grid), repeating border values where it sticks out."""
         for axis, (span, size) in enumerate(zip(window.spans, self.patch, strict=True), start=2):
@@ -122,13 +136,35 @@ class Layout:
             x = x.index_select(axis, index.to(x.device))
         return x
 
-    def to_image(self, p: Tensor, window: Window) -> FloatArray:
-        """Bring probabilities (K, *patch) to the voxels ``window.image`` of the image grid."""
+    def to_image(
+        self, p: Tensor, window: Window, part: tuple[slice, ...] | None = None
+    ) -> FloatArray:
+        """Bring probabilities (K, *patch) to the voxels ``window.image`` of the image grid.
+
+        Parameters
+        ----------
+        p : Tensor, shape (K, *patch)
+            On the working grid.
+        window : Window
+            Which.
+        part : tuple of slice, optional
+            Only these of the voxels, counted from the first.
+
+        Returns
+        -------
+        ndarray, shape (K, *voxels), float32
+        """
+        if part is None:
+            part = tuple(slice(0, s.image.stop - s.image.start) for s in window.spans)
         with torch.inference_mode():
-            weights = [None if s.weights is None else s.weights.to(p.device) for s in window.spans]
+            weights = [
+                None if s.weights is None else s.weights[along].to(p.device)
+                for s, along in zip(window.spans, part, strict=True)
+            ]
             out = resample(p, weights)
-            # Where an axis is not resampled, the window may stick out of the image.
-            out = crop_to(out, [s.image.stop - s.image.start for s in window.spans])
+            for axis, (weight, along) in enumerate(zip(weights, part, strict=True), start=1):
+                if weight is None:
+                    out = out.narrow(axis, along.start, along.stop - along.start)
             if any(w is not None for w in weights):
                 out.clamp_(0, 1)
             array: FloatArray = np.ascontiguousarray(out.cpu().numpy())
@@ -162,6 +198,10 @@ def _spans(n_image: int, n: int, size: int) -> list[_Span]:
         weights = block[inside].contiguous()
         spans.append(_Span(start, inside, weights, weights @ importance))
     return [span for span in spans if span.image.stop > span.image.start]
+
+
+def _meet(one: slice, other: slice) -> bool:
+    return bool(one.start < other.stop and other.start < one.stop)
 
 
 def _starts(n: int, size: int) -> list[int]:

@@ -13,7 +13,7 @@ from napari_relabel.review.casenotes import merged
 from napari_relabel.review.chain import Chain
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
-from napari_relabel.review.provenance import sidecar
+from napari_relabel.review.provenance import Outcome, sidecar
 from napari_relabel.review.state import CaseState
 from napari_relabel.review.timekeeping import minutes_spent
 
@@ -108,7 +108,9 @@ def account_for(
     account = CaseAccount(
         case_id=case_id,
         reviewer=reviewer,
-        record=sidecar(folder.record(case_id), labels, state, history, actions, reviewer, audits),
+        record=sidecar(
+            folder.record(case_id), labels, Outcome.of(state), history, actions, reviewer, audits
+        ),
         changed=changed,
         changed_ml=None if ml is None else changed * ml,
         volumes={

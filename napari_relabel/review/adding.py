@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.volume import check_pair, read_image, read_labels
+from napari_relabel.io.lazy import LazyImage, LazyLabels, is_lazy, open_image, open_labels
+from napari_relabel.io.volume import (
+    ImageVolume,
+    LabelVolume,
+    check_pair,
+    read_image,
+    read_labels,
+)
 from napari_relabel.review.records import CaseRecord, NewCase
 
 
@@ -43,19 +50,19 @@ def describe_cases(
     found: set[int] = set()
     usual = values
     for case in cases:
-        labels = read_labels(case.labels, values or None)
+        labels, present = _labels(case.labels, values)
         usual = labels.values
         # An empty mask is read with the usual foreground of its format, which need not be the one
         # of the other masks.
-        if not values and len(labels.values) == 2 and labels.indices.any():
+        if not values and len(labels.values) == 2 and len(set(present)) == 2:
             binary.setdefault(labels.values[1], labels.path)
             if {1, 255} <= binary.keys():
                 raise InputError(
                     f"{binary[1]} marks the foreground with 1 and {binary[255]} with 255, which "
                     "would be two classes: save them alike"
                 )
-        found |= set(labels.values if labels.indices.any() else labels.values[:1])
-        image = None if case.image is None else read_image(case.image)
+        found |= set(present)
+        image = None if case.image is None else _image(case.image)
         if image is not None:
             check_pair(image, labels)
         records.append(
@@ -71,6 +78,23 @@ def describe_cases(
     if values or not records:
         return records, values
     return records, tuple(sorted(found)) if len(found) > 1 else usual
+
+
+def _labels(
+    path: Path, values: tuple[int, ...]
+) -> tuple[LabelVolume | LazyLabels, tuple[int, ...]]:
+    """Labels, and the values that they bring along."""
+    if is_lazy(path):
+        lazy = open_labels(path, values or None)
+        return lazy, (0, *lazy.present())
+    labels = read_labels(path, values or None)
+    # An empty mask is read with the usual foreground of its format, which need not be the one of
+    # the other masks.
+    return labels, labels.values if labels.indices.any() else labels.values[:1]
+
+
+def _image(path: Path) -> ImageVolume | LazyImage:
+    return open_image(path) if is_lazy(path) else read_image(path)
 
 
 def relative_to(file: Path, root: Path) -> str:

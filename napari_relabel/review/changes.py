@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
+from napari_relabel.core.boxes import Box as Box
+from napari_relabel.core.boxes import common, within
 from napari_relabel.core.rules import Transition
 from napari_relabel.review.errors import ReviewError
 
 Mask = npt.NDArray[np.bool_]
-Box = tuple[slice, ...]
 ChangeKind = Literal["accept", "reject", "edit", "lock", "unlock", "reopen"]
 
 UNDECIDED, ACCEPTED, REJECTED, EDITED = range(4)
@@ -151,6 +152,33 @@ def crop(mask: Mask, box: Box) -> tuple[Mask, Box] | None:
         mask = mask[(slice(None),) * axis + (slice(first, last + 1),)]
         outer.append(slice(along.start + first, along.start + last + 1))
     return mask, tuple(outer)
+
+
+def part_of(change: Change, box: Box) -> Change | None:
+    """What a change does within a box, its own box relative to it; None where that is nothing."""
+    shared = common(change.box, box)
+    if shared is None:
+        return None
+    if shared == change.box:
+        return replace(change, box=within(shared, box))
+    mask = change.mask
+    inside = np.zeros_like(mask)
+    inside[within(shared, change.box)] = True
+    chosen = inside[mask]
+    voxels = int(np.count_nonzero(chosen))
+    if voxels == 0:
+        return None
+    before = change.before
+    return replace(
+        change,
+        box=within(shared, box),
+        voxels=voxels,
+        bits=pack_bits(mask[within(shared, change.box)]),
+        labels=None if change.labels is None else pack_labels(np.asarray(change.wanted)[chosen]),
+        previous=None
+        if before is None
+        else pack_labels(np.concatenate([before[0][chosen], before[1][chosen]])),
+    )
 
 
 def whole(shape: tuple[int, ...]) -> Box:

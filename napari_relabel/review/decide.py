@@ -10,6 +10,7 @@ import numpy as np
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.proposals import capped_delta, find_regions
 from napari_relabel.core.rules import RuleOptions, candidates
+from napari_relabel.review.chunkdecide import Accepted, decide_chunked
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.session import ReviewSession
@@ -137,10 +138,28 @@ def decide(
                 "nothing was decided: mean Dice to the trusted masks of {} cases would fall from "
                 "{:.4f} to {:.4f}; choose another rule or delta".format(len(trusted), *trusted_dice)
             )
+    chunked = [case.id for case in folder.cases if folder.is_chunked(case.id)]
     decided = []
-    session = ReviewSession(folder, reviewer=reviewer, automatic=True)
+    for case_id in chunked:
+        accepted = decide_chunked(
+            folder,
+            case_id,
+            reviewer,
+            options,
+            delta,
+            min_size=min_size,
+            max_fraction=max_fraction,
+            approve=approve,
+            keep_approved=keep_approved,
+        )
+        if accepted is not None:
+            decided.append(_chunked_decision(case_id, accepted))
+    rest = [case.id for case in folder.cases if case.id not in chunked]
+    if not rest:
+        return DecideReport(tuple(decided), trusted_dice)
+    session = ReviewSession(folder, reviewer=reviewer, case_id=rest[0], automatic=True)
     try:
-        for case_id in session.case_ids:
+        for case_id in rest:
             if session.case_id != case_id:
                 session.open_case(case_id)
             if keep_approved and session.is_approved:
@@ -216,6 +235,17 @@ def _decide_case(
     session.set_delta(used)
     agreeing = session.agreeing_fraction()
     voxels = session.accept_remaining()
+    return _decision(case, voxels, session.given.size, wanted, used, agreeing)
+
+
+def _chunked_decision(case: str, done: Accepted) -> CaseDecision:
+    agreeing = done.agreeing / done.voxels if done.voxels else None
+    return _decision(case, done.voxels, done.of, done.wanted, done.delta, agreeing)
+
+
+def _decision(
+    case: str, voxels: int, size: int, wanted: float, used: float, agreeing: float | None
+) -> CaseDecision:
     notes = []
     if used > wanted:
         notes.append(f"delta was raised from {wanted:g} to {used:g} by the cap on flips")
@@ -224,7 +254,7 @@ def _decide_case(
     return CaseDecision(
         case_id=case,
         voxels=voxels,
-        fraction=voxels / session.given.size,
+        fraction=voxels / size,
         delta=used,
         capped=used > wanted,
         agreeing_fraction=agreeing,

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.export import ExportReport, export_labels
+from napari_relabel.io.exportchunked import export_chunked
 from napari_relabel.io.suffixes import full_suffix
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.audit_results import AuditReport, audit_reports
 from napari_relabel.review.chain import Action, read_chain, reviewers
 from napari_relabel.review.changes import UNDECIDED
+from napari_relabel.review.chunkstate import ChunkedState
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import History, restore
 from napari_relabel.review.journal import Context, JournalWriter
-from napari_relabel.review.provenance import indices_sha256, sidecar
+from napari_relabel.review.provenance import Outcome, indices_sha256, sidecar
 from napari_relabel.review.records import file_name
 from napari_relabel.review.state import CaseState
 
@@ -93,6 +96,20 @@ def export_review(
     try:
         for case in folder.cases:
             actions = chain.of_case(case.id)
+            if folder.is_chunked(case.id):
+                found = _export_chunked(
+                    folder, case.id, actions, reviewer, out, audits, only_approved=only_approved
+                )
+                if found is None:
+                    left_out.append(case.id)
+                    continue
+                reports[case.id], digest = found
+                journal.append(
+                    "export",
+                    Context(case.id, case.labels_sha256),
+                    note=_note(folder, reports[case.id], digest),
+                )
+                continue
             labels = folder.load_labels(case.id)
             state, history = restore(labels, actions)
             if only_approved and not history.approved:
@@ -128,18 +145,52 @@ def export_case(
         labels,
         state.corrected,
         state.decisions != UNDECIDED,
-        sidecar(record, labels, state, history, actions, reviewer, audits),
+        sidecar(record, labels, Outcome.of(state), history, actions, reviewer, audits),
     )
 
 
 def export_note(folder: ReviewFolder, report: ExportReport, state: CaseState) -> dict[str, Any]:
     """What the journal keeps of an export, for `replay`."""
+    return _note(folder, report, indices_sha256(state.corrected))
+
+
+def _note(folder: ReviewFolder, report: ExportReport, digest: str) -> dict[str, Any]:
     return {
         "file": folder.relative(report.path),
         "moves": len(folder.former),
         "file_sha256": report.sha256,
-        "indices_sha256": indices_sha256(state.corrected),
+        "indices_sha256": digest,
     }
+
+
+def _export_chunked(
+    folder: ReviewFolder,
+    case_id: str,
+    actions: Sequence[Action],
+    reviewer: str,
+    out: Path,
+    audits: Iterable[AuditReport],
+    *,
+    only_approved: bool,
+) -> tuple[ExportReport, str] | None:
+    """Write the mask of a case on disk; None where it is left out because nobody approved it."""
+    labels, record = folder.open_labels(case_id), folder.record(case_id)
+    folder.check_unchanged(case_id)
+    side = EstimateStore.open(folder.estimate_path(case_id)).side
+    state = ChunkedState(labels, side, actions)
+    if only_approved and not state.history.approved:
+        return None
+    digest = ""
+
+    def provenance(indices: str) -> dict[str, Any]:
+        nonlocal digest
+        digest = indices
+        outcome = state.outcome(indices)
+        return sidecar(record, labels, outcome, state.history, actions, reviewer, audits)
+
+    target = out / f"{record.file_name}{full_suffix(labels.path)}"
+    report = export_chunked(target, labels, state.corrected, provenance)
+    return report, digest
 
 
 def default_out(folder: ReviewFolder, reviewer: str) -> Path:

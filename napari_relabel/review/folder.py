@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -18,9 +19,12 @@ from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io import volume
 from napari_relabel.io.atomic import write_json
 from napari_relabel.io.estimates import load_estimate, save_estimate
+from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.lazy import LazyImage, LazyLabels, is_lazy, open_image, open_labels
 from napari_relabel.io.volume import ImageVolume, LabelVolume
 from napari_relabel.review.adding import describe_cases, relative_to
+from napari_relabel.review.chunkgain import chunked_gain
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.finder import default_review_root, relocated
 from napari_relabel.review.layers import layer_affine, write_layer_image, write_layer_labels
@@ -43,6 +47,7 @@ __all__ = ["ReviewFolder", "default_review_root"]
 
 SCHEMA_VERSION = 1
 FILE_NAME = "review.json"
+CHUNKED = ".zarr"
 
 
 def is_review(path: Path) -> bool:
@@ -262,8 +267,13 @@ class ReviewFolder:
         ReviewError
             If the labels or the image have changed since the case was added, or cannot be found;
             that of the image even where it is not read.
+        InputError
+            If its estimate is in chunks and it does not fit into memory.
         """
         record = self.record(case_id)
+        if self.is_chunked(case_id):
+            # Before hours go into reading what cannot be opened in the end.
+            EstimateStore.open(self.estimate_path(case_id)).check_fits()
         if record.image is not None and not image:
             path = self._found(record.image)
             _check_same(path, file_sha256(path), record.image_sha256)
@@ -280,6 +290,30 @@ class ReviewFolder:
         labels = volume.read_labels(self._found(record.labels), values=self.values)
         _check_same(labels.path, labels.sha256, record.labels_sha256)
         return labels
+
+    def open_labels(self, case_id: str) -> LazyLabels:
+        """The given labels of a case in OME-Zarr, to be read box by box; they are not compared."""
+        return open_labels(self._found(self.record(case_id).labels), self.values)
+
+    def open_image(self, case_id: str) -> LazyImage | None:
+        """The image of a case in OME-Zarr, to be read box by box; None where it has none."""
+        record = self.record(case_id)
+        return None if record.image is None else open_image(self._found(record.image))
+
+    def check_unchanged(self, case_id: str) -> None:
+        """ReviewError where the given labels of a case have changed since it was added."""
+        record = self.record(case_id)
+        path = self._found(record.labels)
+        _check_same(path, file_sha256(path), record.labels_sha256)
+
+    def is_chunked(self, case_id: str) -> bool:
+        """Whether the estimate of a case is in chunks, because of its size."""
+        return self.estimate_path(case_id).suffix == CHUNKED
+
+    def is_lazy(self, case_id: str) -> bool:
+        """Whether labels and image of a case can be read box by box."""
+        record = self.record(case_id)
+        return is_lazy(record.labels) and record.image is not None and is_lazy(record.image)
 
     def load_image(self, case_id: str) -> ImageVolume | None:
         """Read the image of a case; None where it has none."""
@@ -307,8 +341,10 @@ class ReviewFolder:
         return NewCase(case_id, *paths)
 
     def estimate_path(self, case_id: str) -> Path:
-        """Where the estimate of a case is or would be."""
-        return self.path / "estimates" / f"{self.record(case_id).file_name}.npz"
+        """Where the estimate of a case is or would be: one file, or a store in chunks."""
+        stem = self.path / "estimates" / self.record(case_id).file_name
+        chunked = stem.with_name(f"{stem.name}{CHUNKED}")
+        return chunked if chunked.exists() else stem.with_name(f"{stem.name}.npz")
 
     def files(self, case_id: str) -> tuple[Path, Path | None, Path]:
         """Labels, image (None where there is none) and estimate of a case, there or not."""
@@ -317,8 +353,17 @@ class ReviewFolder:
         return self.path / record.labels, image, self.estimate_path(case_id)
 
     def load_estimate(self, case_id: str) -> Estimate | None:
-        """Read the estimate of a case; None where there is none yet."""
+        """Read the estimate of a case; None where there is none yet.
+
+        Raises
+        ------
+        InputError
+            If it is damaged, or in chunks because of its size and does not fit into the memory of
+            this machine.
+        """
         path = self.estimate_path(case_id)
+        if path.suffix == CHUNKED:
+            return EstimateStore.open(path).load()
         return load_estimate(path) if path.exists() else None
 
     def set_estimate(self, case_id: str, estimate: Estimate) -> None:
@@ -337,8 +382,50 @@ class ReviewFolder:
                 "use a model of the same classes, on the same image"
             )
         path = self.estimate_path(case_id)
+        if path.suffix == CHUNKED:
+            shutil.rmtree(path)
+            path = path.with_suffix(".npz")
         save_estimate(path, estimate)
-        write_json(path.with_suffix(".json"), asdict(gain(labels.indices, estimate)))
+        self._set_gain(case_id, gain(labels.indices, estimate))
+
+    def unfinished(self, case_id: str) -> Path:
+        """Where a chunked estimate of a case is made, before `adopt_estimate` takes it."""
+        return self.path / "estimates" / f"{self.record(case_id).file_name}.unfinished"
+
+    def adopt_estimate(self, case_id: str, store: Path) -> None:
+        """Take a finished chunked estimate in place of the one that the case has.
+
+        Parameters
+        ----------
+        case_id : str
+            The case; its labels are OME-Zarr.
+        store : Path
+            An `EstimateStore` on the same drive; it is moved.
+
+        Raises
+        ------
+        ReviewError
+            If it is on another grid than the labels, or of another number of classes.
+        """
+        labels = self.open_labels(case_id)
+        made = EstimateStore.open(store)
+        if made.grid != labels.grid or made.n_classes != labels.n_classes:
+            raise ReviewError(
+                f"the estimate of case {case_id!r} has {made.n_classes} classes on grid "
+                f"{made.grid}, but {labels.path} has {labels.n_classes} on {labels.grid}"
+            )
+        worth = chunked_gain(labels, made)
+        path = self.estimate_path(case_id)
+        if path.suffix == CHUNKED:
+            shutil.rmtree(path)
+        target = path.with_suffix(CHUNKED)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(store, target)
+        target.with_suffix(".npz").unlink(missing_ok=True)
+        self._set_gain(case_id, worth)
+
+    def _set_gain(self, case_id: str, worth: Gain) -> None:
+        write_json(self.estimate_path(case_id).with_suffix(".json"), asdict(worth))
         self._gains.pop(case_id, None)
 
     def gain(self, case_id: str) -> Gain | None:

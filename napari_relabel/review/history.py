@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from napari_relabel.io.lazy import LazyLabels
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.chain import Action, load_changes
 from napari_relabel.review.changes import Change, check_change
@@ -82,7 +84,7 @@ def restore(labels: LabelVolume, actions: Sequence[Action]) -> tuple[CaseState, 
     return state, rebuild(state, actions, load_changes(actions))
 
 
-def check_base(labels: LabelVolume, actions: Iterable[Action]) -> None:
+def check_base(labels: LabelVolume | LazyLabels, actions: Iterable[Action]) -> None:
     """Raise ReviewError where actions were about other given labels than these."""
     for action in actions:
         if action.base_hash not in (None, labels.sha256):
@@ -114,31 +116,60 @@ def rebuild(state: CaseState, actions: Iterable[Action], changes: Mapping[str, C
         If voxels in a journal are damaged.
     """
     history = History()
-    for action in actions:
-        try:
-            _again(state, history, action, changes)
-        except _DAMAGE as error:
-            raise JournalError(
-                f"{action.path} is damaged (action {action.seq}: {error}): {REMEDY}"
-            ) from error
+    for action, change, forward in walk(actions, changes, history):
+        with damage_of(action):
+            check_change(change, state.given.shape, state.n_classes)
+            state.commit(state.forward(change) if forward else state.backward(change))
     return history
 
 
-def _again(
-    state: CaseState, history: History, action: Action, changes: Mapping[str, Change]
-) -> None:
+def walk(
+    actions: Iterable[Action], changes: Mapping[str, Change], history: History
+) -> Iterator[tuple[Action, Change, bool]]:
+    """What was done (True) and undone (False), in order.
+
+    Parameters
+    ----------
+    actions : iterable of Action
+        Of one case, in order.
+    changes : mapping
+        Their voxels, see `load_changes`.
+    history : History
+        Brought up to date on the way.
+
+    Yields
+    ------
+    Action, Change, bool
+    """
+    for action in actions:
+        with damage_of(action):
+            turned = _turn(history, action, changes)
+        if turned is not None:
+            yield action, *turned
+
+
+@contextmanager
+def damage_of(action: Action) -> Iterator[None]:
+    """Tell of voxels that cannot be those of an action as damage of its journal."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise JournalError(
+            f"{action.path} is damaged (action {action.seq}: {error}): {REMEDY}"
+        ) from error
+
+
+def _turn(
+    history: History, action: Action, changes: Mapping[str, Change]
+) -> tuple[Change, bool] | None:
+    """Bring a history up to date with an action; the voxels that it turned, and which way."""
     if action.id in changes:
-        step = Step(action.id, changes[action.id])
-        check_change(step.change, state.given.shape, state.n_classes)
-        state.commit(state.forward(step.change))
-        history.did(step)
-    elif action.target is not None and action.target in changes:
-        step = Step(action.target, changes[action.target])
-        if action.kind == "undo":
-            state.commit(state.backward(step.change))
-            history.undid(step)
-        else:
-            state.commit(state.forward(step.change))
-            history.redid(step)
-    elif action.kind in ("approve", "unapprove"):
+        history.did(Step(action.id, changes[action.id]))
+        return changes[action.id], True
+    if action.target is not None and action.target in changes:
+        step, undone = Step(action.target, changes[action.target]), action.kind == "undo"
+        (history.undid if undone else history.redid)(step)
+        return step.change, not undone
+    if action.kind in ("approve", "unapprove"):
         history.approved = action.kind == "approve"
+    return None

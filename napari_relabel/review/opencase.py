@@ -10,7 +10,7 @@ import numpy as np
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.gain import ExpectedDice
-from napari_relabel.core.regions import Region
+from napari_relabel.core.regions import Region, no_regions
 from napari_relabel.core.rules import Candidates, RuleOptions, candidates
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.casenotes import CaseNote
@@ -37,7 +37,6 @@ from napari_relabel.review.worklist import (
     RegionResult,
     Worklist,
     compute_regions,
-    no_regions,
 )
 
 #: Labelling this many voxels takes a few tens of milliseconds; beyond, a worker should do it.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from napari_relabel._version import __version__
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.rules import Transition
+from napari_relabel.io.lazy import LazyLabels
 from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.audit_results import AuditReport
 from napari_relabel.review.chain import Action
@@ -21,16 +23,53 @@ from napari_relabel.review.history import History
 from napari_relabel.review.records import CaseRecord
 from napari_relabel.review.state import CaseState
 
+#: The decisions by the names that the record has for them.
+DECISIONS = {"accepted": ACCEPTED, "rejected": REJECTED, "edited": EDITED}
+
 
 def indices_sha256(indices: LabelArray) -> str:
     """SHA-256 of class indices in C order, 64 hexadecimal digits: one mask, one hash."""
     return hashlib.sha256(np.ascontiguousarray(indices).data).hexdigest()
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What the decisions about a case come to.
+
+    Parameters
+    ----------
+    transitions : mapping of str to mapping
+        Voxels per given label and label decided, of those accepted, rejected and edited.
+    undecided, locked : int
+        Voxels.
+    dice_to_given : float
+        Dice of the corrected to the given labels.
+    indices_sha256 : str
+        See `indices_sha256`.
+    """
+
+    transitions: Mapping[str, Mapping[Transition, int]]
+    undecided: int
+    locked: int
+    dice_to_given: float
+    indices_sha256: str
+
+    @classmethod
+    def of(cls, state: CaseState) -> Outcome:
+        """Of a case in memory."""
+        return cls(
+            transitions={n: state.transition_counts(d) for n, d in DECISIONS.items()},
+            undecided=int(state.counts[0]),
+            locked=state.n_locked,
+            dice_to_given=state.dice_to_given,
+            indices_sha256=indices_sha256(state.corrected),
+        )
+
+
 def sidecar(
     record: CaseRecord,
-    labels: LabelVolume,
-    state: CaseState,
+    labels: LabelVolume | LazyLabels,
+    outcome: Outcome,
     history: History,
     actions: Sequence[Action],
     reviewer: str,
@@ -44,8 +83,8 @@ def sidecar(
         The case.
     labels : LabelVolume
         Given labels.
-    state, history
-        Decisions and their history.
+    outcome, history
+        What the decisions come to, and their history.
     actions : sequence of Action
         All actions of the reviewer on this case, in order.
     reviewer : str
@@ -62,10 +101,7 @@ def sidecar(
         written ``"a>b"`` in label values as stored in the file.
     """
     standing = {step.id for step in history.done}
-    counted = {
-        name: _named(state.transition_counts(decision), labels.values)
-        for name, decision in (("accepted", ACCEPTED), ("rejected", REJECTED), ("edited", EDITED))
-    }
+    counted = {name: _named(outcome.transitions[name], labels.values) for name in DECISIONS}
     return {
         "tool": "napari-relabel",
         "version": __version__,
@@ -76,13 +112,13 @@ def sidecar(
         "approved": history.approved,
         "automatic": any(_automatic(a) for a in actions if a.id in standing),
         "given": {"file": labels.path.name, "sha256": labels.sha256, "note": record.note},
-        "indices_sha256": indices_sha256(state.corrected),
+        "indices_sha256": outcome.indices_sha256,
         "settings": _settings([a for a in actions if a.id in standing]),
         "actions": len(standing),
         "last_action": actions[-1].id if actions else None,
-        "voxels": {**counted, "undecided": int(state.counts[0]), "locked": state.n_locked},
+        "voxels": {**counted, "undecided": outcome.undecided, "locked": outcome.locked},
         "open_proposed_voxels": actions[-1].open_after if actions else None,
-        "dice_to_given": state.dice_to_given,
+        "dice_to_given": outcome.dice_to_given,
         "audits": [
             report.to_json()
             for report in audits
@@ -100,7 +136,7 @@ def _automatic(action: Action) -> bool:
     return bool(action.note and json.loads(action.note).get("automatic"))
 
 
-def _named(counts: dict[Transition, int], values: tuple[int, ...]) -> dict[str, int]:
+def _named(counts: Mapping[Transition, int], values: tuple[int, ...]) -> dict[str, int]:
     return {f"{values[a]}>{values[b]}": n for (a, b), n in counts.items()}
 
 

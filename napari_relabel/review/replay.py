@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.exportchunked import rows
 from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.lazy import LazyLabels, open_labels
 from napari_relabel.io.volume import LabelVolume, read_labels
 from napari_relabel.review.chain import Action, Chain, read_chain, reviewers
+from napari_relabel.review.chunkstate import ChunkedState
 from napari_relabel.review.errors import JournalError
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
@@ -138,22 +143,71 @@ def _replay_case(
     reviewer: str,
     verify: bool,
 ) -> ReplayedCase:
-    labels = folder.load_labels(case_id)
-    state, _ = restore(labels, actions)
+    rebuild: Callable[[Sequence[Action]], _Rebuilt]
+    if folder.is_chunked(case_id):
+        folder.check_unchanged(case_id)
+        rebuild = partial(_OnDisk, folder.open_labels(case_id))
+    else:
+        rebuild = partial(_InMemory, folder.load_labels(case_id))
+    mask = rebuild(actions)
     exports: list[ReplayedExport] = []
     if verify:
         for action, note in _last_exports(folder, actions):
             before = [a for a in chain.up_to(action.id) if a.case_id == case_id]
-            exports.append(_compare(folder, labels, before, note))
+            exports.append(_compare(_file(folder, note), rebuild(before), note))
     return ReplayedCase(
         case_id=case_id,
         reviewer=reviewer,
         actions=len(actions),
-        decided=state.decided,
-        changed=int(np.count_nonzero(state.corrected != state.given)),
-        indices_sha256=indices_sha256(state.corrected),
+        decided=mask.decided,
+        changed=mask.changed,
+        indices_sha256=mask.digest,
         exports=tuple(exports),
     )
+
+
+class _Rebuilt(Protocol):
+    """A mask as the journal gives it."""
+
+    decided: int
+    changed: int
+    digest: str
+
+    def same_as(self, file: Path) -> bool:
+        """Whether a file holds it; InputError where it cannot be read."""
+
+
+class _InMemory:
+    def __init__(self, labels: LabelVolume, actions: Sequence[Action]) -> None:
+        state, _ = restore(labels, actions)
+        self._labels, self._corrected = labels, state.corrected
+        self.decided = state.decided
+        self.changed = int(np.count_nonzero(state.corrected != state.given))
+        self.digest = indices_sha256(state.corrected)
+
+    def same_as(self, file: Path) -> bool:
+        written = read_labels(file, values=self._labels.values)
+        return np.array_equal(written.indices, self._corrected)
+
+
+class _OnDisk:
+    def __init__(self, labels: LazyLabels, actions: Sequence[Action]) -> None:
+        self._labels = labels
+        self._state = ChunkedState(labels, rows(labels.grid), actions)
+        self.decided = self.changed = 0
+        digest = hashlib.sha256()
+        for _, state in self._state.states():
+            self.decided += state.decided
+            self.changed += int(np.count_nonzero(state.corrected != state.given))
+            digest.update(np.ascontiguousarray(state.corrected).data)
+        self.digest = digest.hexdigest()
+
+    def same_as(self, file: Path) -> bool:
+        written = open_labels(file, self._labels.values)
+        return written.grid == self._labels.grid and all(
+            np.array_equal(written.indices(box), state.corrected)
+            for box, state in self._state.states()
+        )
 
 
 def _last_exports(
@@ -178,20 +232,16 @@ def _file(folder: ReviewFolder, note: dict[str, Any]) -> Path:
     return folder.noted(note["file"], note.get("moves"))
 
 
-def _compare(
-    folder: ReviewFolder, labels: LabelVolume, actions: list[Action], note: dict[str, Any]
-) -> ReplayedExport:
-    file = _file(folder, note)
-    state, _ = restore(labels, actions)
-    if indices_sha256(state.corrected) != note["indices_sha256"]:
+def _compare(file: Path, mask: _Rebuilt, note: dict[str, Any]) -> ReplayedExport:
+    if mask.digest != note["indices_sha256"]:
         return ReplayedExport(file, "differs", "the journal gives another mask than was exported")
     if not file.exists():
         return ReplayedExport(file, "missing", "it was moved or deleted")
     try:
-        written = read_labels(file, values=labels.values)
+        same = mask.same_as(file)
     except InputError as error:
         return ReplayedExport(file, "differs", str(error))
-    if written.grid != labels.grid or not np.array_equal(written.indices, state.corrected):
+    if not same:
         return ReplayedExport(file, "differs", "the file holds other labels")
     if file_sha256(file) != note["file_sha256"]:
         return ReplayedExport(file, "differs", "the labels are the same but the file is not")

@@ -84,18 +84,6 @@ def compute_regions(inputs: RegionInputs) -> RegionResult:
     return RegionResult(regions, inputs.token)
 
 
-def no_regions(labels: LabelArray, voxel_mm: tuple[float, ...] | None) -> Regions:
-    """A table without rows."""
-    none = np.zeros(0, np.int64)
-    corner = np.zeros((0, labels.ndim), np.int64)
-    score = np.zeros(0, np.float32)
-    label = np.zeros(0, np.uint8)
-    components = np.zeros(labels.shape, np.uint32)
-    return Regions(
-        components, label, label, none, corner, corner, score, score, none, voxel_mm, labels
-    )
-
-
 class Worklist:
     """Regions with what is left open of each, the current one and the skipped ones.
 
