@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_relabel.cli.common import Json, emit, fail, follow, plain_errors
+from napari_relabel.cli.common import (
+    Json,
+    Scheduler,
+    Workers,
+    cluster_of,
+    emit,
+    fail,
+    follow,
+    plain_errors,
+)
 
 
 class MethodChoice(StrEnum):
@@ -56,6 +65,8 @@ def estimate(
             help="auto: bfloat16 where the processor has it and it agrees on the image at hand."
         ),
     ] = PrecisionChoice.float32,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Estimate the uncertainty of every case; done ones are skipped, failures are listed.
@@ -63,6 +74,7 @@ def estimate(
     Examples
     --------
     napari-relabel estimate dataset --model run --out REVIEW
+    napari-relabel estimate dataset --model run --out REVIEW --workers 8
     napari-relabel estimate dataset --model net.onnx --method tta --out REVIEW
     napari-relabel estimate dataset --model net.ts --trust --out REVIEW
     napari-relabel estimate manifest.csv --method given --out REVIEW
@@ -86,6 +98,7 @@ def estimate(
         n_samples=samples,
         seed=seed,
         precision=precision.value,
+        cluster=cluster_of(workers, scheduler),
     )
     result = follow(steps, "estimating")
     record: dict[str, Any] = {
