@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from distributed import Client, Future, LocalCluster, as_completed, get_worker
+from distributed.comm.addressing import get_address_host_port
 from distributed.scheduler import KilledWorker
+from distributed.utils import silence_logging_cmgr
 
 from napari_relabel.batch.options import Cluster
 from napari_relabel.batch.sources import FAILURES, reason
@@ -26,6 +29,7 @@ ResultT = TypeVar("ResultT")
 Task = Callable[[], Generator[Step, None, ResultT]]
 
 _CONNECT_S = 10
+_FETCH_S = 60
 _LOOK_S = 0.05
 _REPORT_S = 1.0
 #: Networks and torch's settings belong to a process, whatever number of threads a worker has.
@@ -109,7 +113,7 @@ def run_tasks(
         work = partial(_work, topic)
         futures = client.map(work, list(tasks), list(tasks.values()), key="task", pure=False)
         names = {future.key: name for future, name in zip(futures, tasks, strict=True)}
-        ended = as_completed(futures, loop=client.loop, with_results=True, raise_errors=False)
+        ended = as_completed(futures, loop=client.loop)
         del futures  # so that those that ended can be forgotten
         finished = 0
         while ended.count():
@@ -117,14 +121,14 @@ def run_tasks(
             for name, done, total, message in _waiting(reports):
                 heard = True
                 yield TaskStep(finished, name, Progress(done, total, message))
-            for future, result in ended.next_batch(block=False):
+            for future in ended.next_batch(block=False):
                 heard = True
                 finished += 1
                 name = names[future.key]
-                if future.status == "finished":
-                    outcome.results[name] = result
-                else:
-                    outcome.failed[name] = _why(future, result)
+                try:
+                    outcome.results[name] = _result(future)
+                except _Failed as error:
+                    outcome.failed[name] = str(error)
                 yield TaskStep(finished, name, Progress(0, 0, ""), ended=True)
             if not heard:
                 time.sleep(_LOOK_S)
@@ -133,6 +137,13 @@ def run_tasks(
 
 @contextmanager
 def _connected(cluster: Cluster) -> Iterator[Client]:
+    # What goes wrong is in the outcome; the logs would cut through the progress bar.
+    with silence_logging_cmgr(logging.CRITICAL), _client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _client(cluster: Cluster) -> Iterator[Client]:
     if cluster.scheduler is None:
         # Without a dashboard no port is opened but those on the loopback device.
         with (
@@ -147,11 +158,13 @@ def _connected(cluster: Cluster) -> Iterator[Client]:
             yield client
         return
     try:
+        # A client that is given no address does not end by itself.
+        get_address_host_port(cluster.scheduler)
         client = Client(cluster.scheduler, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"no Dask scheduler answers at {cluster.scheduler} ({reason(error)}): start one there "
-            "(docs/scaling.md), or use --workers for processes on this machine"
+            f"no Dask scheduler answers at {cluster.scheduler} ({reason(error)}): start one there, "
+            "or use workers on this machine"
         ) from error
     with client:
         yield client
@@ -179,14 +192,28 @@ def _waiting(reports: SimpleQueue[Any]) -> Iterator[Any]:
             return
 
 
-def _why(future: Future[Any], result: Any) -> str:
-    """Why a task has no result: as one process would say it, where it would."""
-    if future.status != "error":
-        return (
-            "the scheduler was lost before it was done: run the same command again to go on with "
-            "what is missing"
-        )
-    error = result[1]
+class _Failed(Exception):
+    """Why a task has no result."""
+
+
+def _result(future: Future[ResultT]) -> ResultT:
+    if future.status == "error":
+        raise _Failed(_why(future.exception()))
+    try:
+        if future.status == "finished":
+            # To fetch nothing would take longer than to do a small task.
+            none: Any = None
+            return none if future.type is type(None) else future.result(timeout=_FETCH_S)
+    except (OSError, CancelledError):
+        pass  # lost between the report that it is finished and now
+    raise _Failed(
+        "the scheduler was lost before it was done: run the same command again to go on with what "
+        "is missing"
+    )
+
+
+def _why(error: BaseException) -> str:
+    """What a task failed with, as one process would say it where it would."""
     if isinstance(error, KilledWorker):
         return (
             f"its worker died {error.allowed_failures + 1} times; most often the memory was full: "
