@@ -14,6 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import dask
 from distributed import Client, Future, LocalCluster, as_completed, get_worker
 from distributed.comm.addressing import get_address_host_port
 from distributed.scheduler import KilledWorker
@@ -145,12 +146,13 @@ def _connected(cluster: Cluster) -> Iterator[Client]:
 @contextmanager
 def _client(cluster: Cluster) -> Iterator[Client]:
     if cluster.scheduler is None:
-        # Without a dashboard no port is opened but those on the loopback device.
         with (
+            # A task that waits on a worker would be blamed for its death, too.
+            dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
             LocalCluster(
                 n_workers=cluster.workers,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any port that is free
                 silence_logs=logging.CRITICAL,
             ) as local,
             Client(local, set_as_default=False) as client,
