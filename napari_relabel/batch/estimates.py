@@ -128,7 +128,8 @@ def _on_cluster(
 
     recipe = source.recipe()
     tasks = {
-        case.id: partial(_estimate, recipe, case.absolute(), folder.only(case.id)) for case in cases
+        case.id: partial(estimate_case, recipe, case.absolute(), folder.only(case.id))
+        for case in cases
     }
     outcome = yield from relay(
         run_tasks(cluster, tasks),
@@ -138,10 +139,25 @@ def _on_cluster(
     return {name: why for name, why in outcome.failed.items() if not folder.has_estimate(name)}
 
 
-def _estimate(
+def estimate_case(
     recipe: Recipe, case: CasePaths, folder: ReviewFolder
 ) -> Generator[Progress, None, None]:
-    """One task: no other writes the files of this case."""
+    """Estimate one case in whichever process this is; no other task writes the case's files.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the source of the estimates.
+    case : CasePaths
+        With absolute paths.
+    folder : ReviewFolder
+        With this case alone is enough.
+
+    Yields
+    ------
+    Progress
+        Only its message says anything.
+    """
     steps = _unless_there(recipe.source(), case, folder)
     yield from relay(steps, lambda message: Progress(0, 0, message))
 
