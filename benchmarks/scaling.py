@@ -4,7 +4,8 @@
     python benchmarks/scaling.py report --out RUNS/scaling
 
 ``measure`` writes a JSON file per part; ``report`` copies them to
-``benchmarks/results/scaling.json`` and makes ``docs/scaling.md`` of it. Needs ``pip install -e '.[model,cluster]'``.
+``benchmarks/results/scaling.json`` and makes ``docs/scaling.md`` of it. Needs
+``pip install -e '.[model,cluster]'``.
 """
 
 from __future__ import annotations

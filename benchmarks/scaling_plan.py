@@ -134,8 +134,8 @@ def _scheduler(found: dict[str, Any]) -> str:
             f"{middle['scheduler_ms']:.2f} ms in the process with scheduler and client, "
             f"{middle['workers_ms']:.2f} ms in the workers, {processor:.2f} ms in all; by the "
             f"clock {middle['clock_ms']:.1f} ms (median of {len(part['rounds'])} rounds; load "
-            f"{part['load'][0]:.1f} to {part['load'][1]:.1f} on {found['cores']} cores). The aim of "
-            f"5 ms is {_met(processor)} by the processor's time of all processes together, and "
+            f"{part['load'][0]:.1f} to {part['load'][1]:.1f} on {found['cores']} cores). The aim "
+            f"of 5 ms is {_met(processor)} by the processor's time of all processes together, and "
             f"{_met(middle['clock_ms'])} by the clock of this machine as busy as it was.\n",
         ]
     )
