@@ -44,6 +44,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
 PAGE = ROOT / "docs" / "scaling.md"
 MODEL, SAMPLES = "synthetic-ct", 20
 GRIDS = ((64, 96, 96), (96, 128, 128), (128, 192, 192))
+FEW = 5  # samples, for what is repeated
 TINY = 10_000
 
 
@@ -121,7 +122,7 @@ def workers(folder: Path) -> dict[str, Any]:
                     dataset,
                     folder / f"review-{number}-{n}",
                     models=[MODEL],
-                    n_samples=SAMPLES,
+                    n_samples=FEW,
                     cluster=Cluster(scheduler=address),
                 )
                 clock, own, result = timed(partial(finish, work))

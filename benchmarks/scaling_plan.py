@@ -112,8 +112,9 @@ def _speedup(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             "## Two workers against one\n",
-            f"Eight volumes of 64x96x96, {len(one)} rounds in turn, with workers that have loaded "
-            f"the model; load {load[0]:.1f} to {load[1]:.1f} on {found['cores']} cores. By the "
+            f"Eight volumes of 64x96x96, 5 samples, {len(one)} rounds in turn, with workers that "
+            f"have loaded the model; load {load[0]:.1f} to {load[1]:.1f} on {found['cores']} "
+            "cores. By the "
             f"clock two are {clock:.2f} times as fast (median). By the processor's time of the "
             f"worker that has most to do, {processor:.2f} times: that is what the split of the "
             f"work and the caches that they share allow. {verdict}\n",
@@ -185,7 +186,8 @@ def _plan(found: dict[str, Any]) -> str:
             "",
             "Where the bottleneck moves:\n",
             f"- **Computing** up to about {crossing:,.0f} cores; from there on **storage**: more "
-            "machines wait for the file server. Estimates are 12 bytes a voxel and not compressed.",
+            "machines wait for the file server. Estimates are not compressed: "
+            f"{estimate / MEGAVOXELS / 1e6:.0f} bytes a voxel here.",
             f"- **The process that begins** reads every image and mask once before the first task: "
             f"{begin:.1f} s a volume, {CASES * begin / 3600:,.0f} h for all, on one core, whatever "
             "the number of machines. It is done once for a REVIEW folder. Until it is spread over "
@@ -195,8 +197,8 @@ def _plan(found: dict[str, Any]) -> str:
             f"{1 / (work / (MACHINES[-1] * CORES_A_MACHINE)):,.0f} a second to take with "
             f"{MACHINES[-1]} machines.",
             f"- **Reviewers** last: at {REVIEW_S} s a case (assumed) all are "
-            f"{CASES * REVIEW_S / 3600:,.0f} hours of a person. That is more than any machine's "
-            "share; the list of cases is sorted by what a look is worth, `decide` takes the rest, "
+            f"{CASES * REVIEW_S / 3600:,.0f} hours of a person. "
+            "The list of cases is sorted by what a look is worth, `decide` takes the rest, "
             "and `audit` says how wrong that is.\n",
         ]
     )

@@ -153,6 +153,7 @@ def _client(cluster: Cluster) -> Iterator[Client]:
                 n_workers=cluster.workers,
                 threads_per_worker=1,
                 dashboard_address="127.0.0.1:0",  # any port that is free
+                preload=["napari_relabel.batch.worker"],
                 silence_logs=logging.CRITICAL,
             ) as local,
             Client(local, set_as_default=False) as client,
