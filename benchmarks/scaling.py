@@ -189,7 +189,9 @@ def measure(wanted: list[str], out: Path) -> None:
 def report(out: Path) -> None:
     """Collect the results and write the page."""
     value = {"machine": describe_machine(), "cores": os.cpu_count()}
-    value |= {name: json.loads((out / f"{name}.json").read_text()) for name in PARTS}
+    for name in PARTS:
+        if (out / f"{name}.json").exists():
+            value[name] = json.loads((out / f"{name}.json").read_text())
     write_json(RESULTS, value)
     with atomic_path(PAGE) as temporary:
         temporary.write_text(scaling_plan.page(value), encoding="utf-8")
