@@ -44,7 +44,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
 PAGE = ROOT / "docs" / "scaling.md"
 MODEL, SAMPLES = "synthetic-ct", 20
 GRIDS = ((64, 96, 96), (96, 128, 128), (128, 192, 192))
-FEW = 5  # samples, for what is repeated
+FEW, CASES = 2, 4  # samples and volumes, for what is repeated
 TINY = 10_000
 
 
@@ -103,18 +103,18 @@ def cost(folder: Path) -> dict[str, Any]:
 
 def workers(folder: Path) -> dict[str, Any]:
     """One worker and two on a data set in which computing is nearly all, in turn."""
-    for i in range(8):
+    for i in range(CASES):
         volume(folder / "data", f"case-{i}", GRIDS[0])
     dataset = open_dataset(folder / "data")
     rounds: list[dict[str, Any]] = []
     with (
-        LocalCluster(1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as one,
-        LocalCluster(2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as two,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as one,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as two,
         Client(one, set_as_default=False) as first,
         Client(two, set_as_default=False) as second,
     ):
         clients = {1: first, 2: second}
-        for number in range(4):
+        for number in range(3):
             for n in (1, 2) if number % 2 else (2, 1):
                 address = clients[n].scheduler.address
                 before = clients[n].run(time.process_time)
@@ -127,7 +127,7 @@ def workers(folder: Path) -> dict[str, Any]:
                 )
                 clock, own, result = timed(partial(finish, work))
                 after = clients[n].run(time.process_time)
-                assert len(result.estimated) == 8 and not result.failed
+                assert len(result.estimated) == CASES and not result.failed
                 each = [after[key] - before[key] for key in sorted(after)]
                 # The first round loads the model and torch.
                 if number:
@@ -148,7 +148,7 @@ def scheduler(folder: Path) -> dict[str, Any]:
     tasks = {c.id: partial(estimate_case, GivenMaps(None), c, review.only(c.id)) for c in cases}
     rounds = []
     with (
-        LocalCluster(2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         target = Cluster(scheduler=cluster.scheduler_address)

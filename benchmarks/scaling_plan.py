@@ -77,8 +77,8 @@ def _measured(found: dict[str, Any]) -> str:
             "|---|---|---|",
             *fits,
             "",
-            "The lines are fitted to three sizes and rough: the network sees windows of one size, so "
-            "that a small volume costs what a window costs. Peak memory of the process: "
+            "The lines are fitted to three sizes and rough: the network sees windows of one size, "
+            "so that a small volume costs what a window costs. Peak memory of the process: "
             f"{cost['peak_bytes'] / 1e9:.1f} GB, which the largest volume sets.\n",
         ]
     )
@@ -116,7 +116,7 @@ def _speedup(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             "## Two workers against one\n",
-            f"Eight volumes of 64x96x96, 5 samples, {len(one)} rounds in turn, with workers that "
+            f"Four volumes of 64x96x96, 2 samples, {len(one)} rounds in turn, with workers that "
             f"have loaded the model; load {load[0]:.1f} to {load[1]:.1f} on {found['cores']} "
             "cores. By the "
             f"clock two are {clock:.2f} times as fast (median). By the processor's time of the "

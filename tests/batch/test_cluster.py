@@ -62,7 +62,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("home")))
         with distributed.LocalCluster(
-            2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster:
             yield cluster.scheduler_address
 
@@ -148,7 +148,11 @@ def test_a_task_that_kills_its_workers_is_given_up_and_the_others_go_on() -> Non
 def test_a_lost_scheduler_ends_the_run_with_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CONNECT_S", 0.5)
     with distributed.LocalCluster(
-        1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         tasks = {"first": partial(sleep, 0), "second": partial(sleep, 2)}
         steps = run_tasks(Cluster(scheduler=cluster.scheduler_address), tasks)
