@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_relabel.batch.estimates import BatchResult, ModelEstimates
+from napari_relabel.batch.sources import FAILURES, BatchResult, ModelEstimates, reason
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import Progress, relay
 from napari_relabel.io.errors import InputError
@@ -17,9 +17,6 @@ from napari_relabel.review.folder import ReviewFolder
 if TYPE_CHECKING:
     from napari_relabel.models.api import SamplingMethod
     from napari_relabel.models.options import Precision
-
-#: What one case may fail with; PyTorch's own errors are RuntimeErrors.
-_FAILURES = (ValueError, OSError, MemoryError, RuntimeError)
 
 
 @dataclass
@@ -119,14 +116,14 @@ def estimate_review(
         agenda.tried.add(case_id)
         done = len(agenda.tried)
         total = done + len(waiting) - 1
-        if folder.estimate_path(case_id).exists():
+        if folder.has_estimate(case_id):
             skipped.append(case_id)
             continue
         try:
             steps = _steps(model, folder, case_id)
             estimate = yield from relay(steps, partial(Progress, done - 1, total))
-        except _FAILURES as error:
-            failed[case_id] = str(error) or type(error).__name__
+        except FAILURES as error:
+            failed[case_id] = reason(error)
             yield CaseDone(done, total, failed[case_id], case_id, None)
         else:
             estimated.append(case_id)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
+from napari_relabel.batch.options import Cluster
 from napari_relabel.core.progress import Step, finish
 
 P = ParamSpec("P")
@@ -24,9 +25,18 @@ _EXTRAS = {
     "safetensors": "model",
     "matplotlib": "model,reproduce",
     "filelock": "model,reproduce",
+    "distributed": "cluster",
 }
 
 ReviewArgument = Annotated[Path, typer.Argument(help="A REVIEW folder.", metavar="REVIEW")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Dask workers to start here: processes of one thread each."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Address of a Dask scheduler that runs already (docs/scaling.md)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
@@ -79,6 +89,15 @@ def fail(message: str) -> None:
     """Say what is wrong and leave with exit code 1."""
     typer.echo(f"Error: {message}", err=True)
     raise typer.Exit(1)
+
+
+def cluster_of(workers: int | None, scheduler: str | None) -> Cluster | None:
+    """Who does the work; None for this process."""
+    if workers is None and scheduler is None:
+        return None
+    if workers is not None and scheduler is not None:
+        fail("give --workers to start some, or --scheduler to use those that run; not both")
+    return Cluster(workers, scheduler)
 
 
 def emit(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:

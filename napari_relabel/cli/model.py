@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_relabel.cli.common import Json, emit, fail, follow, plain_errors
+from napari_relabel.cli.common import (
+    Json,
+    Scheduler,
+    Workers,
+    cluster_of,
+    emit,
+    fail,
+    follow,
+    plain_errors,
+)
 
 
 class MethodChoice(StrEnum):
@@ -64,6 +73,8 @@ def estimate(
             "are the same, and a run that was stopped goes on at the chunk where it was.",
         ),
     ] = 2,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Estimate the uncertainty of every case; done ones are skipped, failures are listed.
@@ -71,6 +82,7 @@ def estimate(
     Examples
     --------
     napari-relabel estimate dataset --model run --out REVIEW
+    napari-relabel estimate dataset --model run --out REVIEW --workers 8
     napari-relabel estimate dataset --model net.onnx --method tta --out REVIEW
     napari-relabel estimate dataset --model net.ts --trust --out REVIEW
     napari-relabel estimate manifest.csv --method given --out REVIEW
@@ -96,6 +108,7 @@ def estimate(
         seed=seed,
         precision=precision.value,
         memory=int(memory * GIB),
+        cluster=cluster_of(workers, scheduler),
     )
     result = follow(steps, "estimating")
     record: dict[str, Any] = {

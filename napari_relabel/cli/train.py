@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_relabel.cli.common import Json, KindChoice, emit, fail, follow, plain_errors
+from napari_relabel.cli.common import (
+    Json,
+    KindChoice,
+    Scheduler,
+    Workers,
+    cluster_of,
+    emit,
+    fail,
+    follow,
+    plain_errors,
+)
 
 if TYPE_CHECKING:
+    from napari_relabel.batch.options import Cluster
     from napari_relabel.io.dataset import Dataset
     from napari_relabel.training.corrections import Correction
     from napari_relabel.training.jobs import TrainJob
@@ -105,6 +116,8 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images or patches a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Adam's step size.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Train a U-Net on the given masks; with --correction relabel they are corrected meanwhile.
@@ -115,9 +128,10 @@ def train(
     napari-relabel train dataset --out run --correction relabel --masks corrected
     napari-relabel train dataset --out run --correction relabel --trusted REVIEW
     napari-relabel train dataset --out run --folds 5
+    napari-relabel train dataset --out run --folds 5 --workers 5
     """
     from napari_relabel.io.dataset import open_dataset
-    from napari_relabel.training.jobs import TrainJob, plan_jobs, train_jobs
+    from napari_relabel.training.jobs import TrainJob, plan_jobs
     from napari_relabel.training.options import options_for
 
     cases = open_dataset(dataset)
@@ -143,14 +157,36 @@ def train(
         if not chosen:
             fail(f"there is no part {part!r}: choose from {', '.join(job.name for job in jobs)}")
         jobs = chosen
-    results = follow(train_jobs(jobs), "training")
-    lines = [line for job in jobs for line in _about(job.name, results[job.name], len(jobs))]
+    results, failed = _train(jobs, cluster_of(workers, scheduler))
+    lines = [
+        line
+        for job in jobs
+        if job.name in results
+        for line in _about(job.name, results[job.name], len(jobs))
+    ]
+    lines += [f"not trained: {name}: {why}" for name, why in failed.items()]
     lines += [f"not paired, left out: {name}" for name in cases.unpaired]
-    if masks is not None:
+    if masks is not None and not failed:
         lines += _write_masks(jobs, masks)
     records = {name: _record(result) for name, result in results.items()}
     whole = records["network"] if list(records) == ["network"] else {"parts": records}
-    emit({"run": str(out), **whole, "unpaired": list(cases.unpaired)}, lines, as_json=as_json)
+    record = {"run": str(out), **whole, "failed": failed, "unpaired": list(cases.unpaired)}
+    emit(record, lines, as_json=as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _train(
+    jobs: tuple[TrainJob, ...], cluster: Cluster | None
+) -> tuple[dict[str, TrainResult], dict[str, str]]:
+    if cluster is None:
+        from napari_relabel.training.jobs import train_jobs
+
+        return follow(train_jobs(jobs), "training"), {}
+    from napari_relabel.batch.training import train_on_cluster
+
+    outcome = follow(train_on_cluster(jobs, cluster), "training")
+    return outcome.results, outcome.failed
 
 
 def _correction(

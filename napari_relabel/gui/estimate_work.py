@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.batch.background import Agenda, estimate_review
-from napari_relabel.batch.estimates import BatchResult
+from napari_relabel.batch.sources import BatchResult
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import Progress, Step
 from napari_relabel.gui.frame import Frame

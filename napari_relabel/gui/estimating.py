@@ -10,7 +10,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject
 
 from napari_relabel.batch.background import Agenda, CaseDone
-from napari_relabel.batch.estimates import BatchResult
+from napari_relabel.batch.sources import BatchResult
 from napari_relabel.core.estimate import Estimate, Method
 from napari_relabel.core.progress import Step
 from napari_relabel.gui.controller import ReviewController

@@ -55,6 +55,13 @@ class CasePaths:
     samples: Path | None = None
     origin: str | None = None
 
+    def absolute(self) -> CasePaths:
+        """The same files, whatever the working directory."""
+        paths: dict[str, Any] = {
+            name: path.absolute() for name, path in vars(self).items() if isinstance(path, Path)
+        }
+        return replace(self, **paths)
+
     def given_map(self) -> tuple[Path, Holds] | None:
         """The map to use, and what it holds: the one that tells most."""
         maps: dict[Holds, Path | None] = {
@@ -88,6 +95,11 @@ class Dataset:
     class_names: dict[int, str]
     unpaired: tuple[str, ...]
     layout: str
+
+    def absolute(self) -> Dataset:
+        """The same files, whatever the working directory."""
+        cases = tuple(case.absolute() for case in self.cases)
+        return replace(self, root=self.root.absolute(), cases=cases)
 
 
 def open_dataset(path: Path | str, problems: list[str] | None = None) -> Dataset:

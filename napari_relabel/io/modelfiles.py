@@ -125,6 +125,17 @@ def model_source(source: Path | str) -> ModelFiles:
     return ModelFiles(str(source), "weights", path)
 
 
+def absolute_source(source: Path | str) -> str:
+    """What names the same model in a process with another working directory."""
+    path = Path(source)
+    if path.exists():
+        return str(path.absolute())
+    module, colon, function = str(source).rpartition(":")
+    if colon and module.endswith(".py"):
+        return f"{Path(module).absolute()}:{function}"
+    return str(source)
+
+
 def is_nnunet_fold(folder: Path) -> bool:
     """Whether a folder is one fold of an nnU-Net."""
     return folder.name.startswith("fold_") and (folder.parent / "plans.json").is_file()

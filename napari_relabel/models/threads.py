@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -34,3 +36,19 @@ def limit_threads() -> None:
     usable = usable_processors()
     if torch.get_num_threads() > usable:
         torch.set_num_threads(usable)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread while the block runs.
+
+    Notes
+    -----
+    How a convolution is summed up depends on the number of threads, and so do its last bits.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from napari_relabel.core.progress import Progress, relay
 from napari_relabel.reproduce.cells import Cell
-from napari_relabel.reproduce.claims import claim
 from napari_relabel.reproduce.run import cell_path, run_cell
+from napari_relabel.training.claims import claim
 
 
 @dataclass(frozen=True)

@@ -346,6 +346,16 @@ class ReviewFolder:
         chunked = stem.with_name(f"{stem.name}{CHUNKED}")
         return chunked if chunked.exists() else stem.with_name(f"{stem.name}.npz")
 
+    def has_estimate(self, case_id: str) -> bool:
+        """Whether the estimate of a case is there whole, with what sorts it."""
+        path = self.estimate_path(case_id)
+        return path.exists() and path.with_suffix(".json").exists()
+
+    def only(self, case_id: str) -> ReviewFolder:
+        """The folder as if it had one case: all that a process needs that works on that case."""
+        alone = (self.record(case_id),)
+        return ReviewFolder(self.path.absolute(), alone, self.values, {}, self.options)
+
     def files(self, case_id: str) -> tuple[Path, Path | None, Path]:
         """Labels, image (None where there is none) and estimate of a case, there or not."""
         record = self.record(case_id)

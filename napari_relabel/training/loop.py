@@ -7,8 +7,10 @@ from pathlib import Path
 
 from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import Dataset
+from napari_relabel.io.errors import InputError
 from napari_relabel.models.threads import limit_threads
 from napari_relabel.training.cases import load_cases, trusted_indices
+from napari_relabel.training.claims import claim
 from napari_relabel.training.options import TrainOptions
 from napari_relabel.training.result import TrainProgress, TrainResult
 from napari_relabel.training.run import Run
@@ -58,6 +60,18 @@ def train(
     """
     limit_threads()
     folder = RunFolder(out, options)
+    with claim(folder.lock_path) as mine:
+        if not mine:
+            raise InputError(
+                f"{out} is being trained by another process: wait for it, or train in another "
+                "folder"
+            )
+        return (yield from _train(dataset, options, folder))
+
+
+def _train(
+    dataset: Dataset, options: TrainOptions, folder: RunFolder
+) -> Generator[TrainProgress, None, TrainResult]:
     reading = load_cases(dataset, options)
     cases = yield from relay(
         reading, lambda read: TrainProgress(0, 0, f"reading case {read[0]} of {read[1]}")

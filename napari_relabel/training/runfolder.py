@@ -100,7 +100,7 @@ class RunFolder:
             # Runs from before there were corrections know no such option.
             self._known["options"].setdefault("correction", None)
             self._refuse_if_different("options", _plain(options.to_json()))
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self.path.is_dir() and any(p != self.lock_path for p in self.path.iterdir()):
             raise InputError(
                 f"{self.path} is not empty and holds no run: choose a new or an empty folder"
             )
@@ -113,6 +113,11 @@ class RunFolder:
     def member_path(self, member: int) -> Path:
         """The model of one member of an ensemble that is trained side by side."""
         return self.path / f"member-{member}" / "model.pt"
+
+    @property
+    def lock_path(self) -> Path:
+        """Who holds this file trains here."""
+        return self.path / ".lock"
 
     @property
     def state_path(self) -> Path:

@@ -346,7 +346,7 @@ def test_models_of_ones_own_are_offered(
 
 
 def test_sampled_probabilities_from_a_file(
-    open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path
+    open_dock: OpenDock, pictures: ReviewFolder, tmp_path: Path, qtbot: QtBot
 ) -> None:
     dock = open_dock(pictures)
     session = dock.controller.session
@@ -354,6 +354,7 @@ def test_sampled_probabilities_from_a_file(
     p = np.random.default_rng(0).random((3, 48, 48)).astype(np.float32)
     np.save(tmp_path / "s.npy", p)
     dock.estimate.map_wanted.emit(tmp_path / "s.npy", "samples")
+    qtbot.waitUntil(lambda: not dock.estimating.running, timeout=20_000)
     settle(dock)
     assert session.estimate is not None
     np.testing.assert_allclose(session.estimate.uncertainty("epistemic"), p.var(axis=0), atol=1e-6)

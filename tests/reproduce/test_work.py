@@ -18,10 +18,10 @@ from napari_relabel.core.progress import finish
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.volume import read_labels
 from napari_relabel.reproduce.cells import Cell
-from napari_relabel.reproduce.claims import claim
 from napari_relabel.reproduce.data import clean_dataset, prepare
 from napari_relabel.reproduce.run import cell_path, run_path
 from napari_relabel.reproduce.schedule import work
+from napari_relabel.training.claims import claim
 
 NONE = Cell("skin", "3 vertices", "none")
 OURS = Cell("skin", "3 vertices", "ours-mcdo")
@@ -111,7 +111,7 @@ def test_when_time_is_over_nothing_is_begun(data: Path, tmp_path: Path) -> None:
 _HOLD = """
 import sys, time
 from pathlib import Path
-from napari_relabel.reproduce.claims import claim
+from napari_relabel.training.claims import claim
 with claim(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
     time.sleep(60)

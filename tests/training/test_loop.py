@@ -16,6 +16,7 @@ from napari_relabel.models.checkpoint import load_checkpoint
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid, prepare
 from napari_relabel.models.resample import resize
 from napari_relabel.training.augment import AugmentOptions
+from napari_relabel.training.claims import claim
 from napari_relabel.training.loop import train
 
 
@@ -29,6 +30,7 @@ def test_it_learns_discs_and_the_kept_model_says_what_it_is(discs, tmp_path):
     seen, result = run_to_end(train(dataset, options, tmp_path / "run"))
     assert result.dice_mean > 0.9
     assert files_in(result.folder) == {
+        ".lock",
         "run.json",
         "last.pt",
         "model.pt",
@@ -228,3 +230,11 @@ def test_the_record_can_be_read_by_people(discs, tmp_path):
     assert set(record["validation"]) == {"c0"}
     assert set(record["training"]) == {"c1", "c2", "c3"}
     assert "torch" in record["versions"]
+
+
+def test_one_process_at_a_time_trains_in_a_folder(discs, tmp_path):
+    dataset, out = open_dataset(discs(4)), tmp_path / "run"
+    with claim(out / ".lock"), pytest.raises(InputError, match=r"run is being trained by another"):
+        next(train(dataset, tiny(), out))
+    assert files_in(out) == {".lock"}
+    run_to_end(train(dataset, tiny(epochs=1), out))
