@@ -122,7 +122,7 @@ def page(value: dict[str, Any]) -> str:
         "| row | what | median | 95 % within | processor | aim | | repetitions | load |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for one in value["limits"]:
+    for one in value.get("limits", []):
         cpu = "" if one["cpu"] is None else f"{one['cpu']:.3g}"
         aim = f"{one['limit']:g} {one['unit']}" + (" (95 %)" if one["by"] == "p95" else "")
         lines.append(

@@ -25,6 +25,7 @@ _EXTRAS = {
     "safetensors": "model",
     "matplotlib": "model,reproduce",
     "filelock": "model,reproduce",
+    "dask": "cluster",
     "distributed": "cluster",
 }
 

@@ -15,9 +15,10 @@ from napari_relabel.core.arrays import FloatArray, LabelArray
 from napari_relabel.core.boxes import Box, shape_of
 from napari_relabel.core.frontier import Frontier
 from napari_relabel.core.gain import Floats, expected_gains, sums
-from napari_relabel.core.regions import component_ids, extent, first_where
+from napari_relabel.core.regions import extent, first_where
 from napari_relabel.core.regiontable import RegionTable
 from napari_relabel.core.rules import Candidates, check_delta
+from napari_relabel.core.runs import join_runs
 
 Ints = npt.NDArray[np.int64]
 
@@ -185,7 +186,7 @@ def _label(block: Block, delta: float) -> tuple[Ints, Ints, npt.NDArray[np.uint1
     codes = source * 256 + block.found.target.reshape(-1)[flat] + 1
     if flat.size == 0:
         return flat, flat, codes
-    return flat, component_ids(np.unravel_index(flat, block.labels.shape), codes), codes
+    return flat, join_runs(flat, codes, block.labels.shape).of_voxel, codes
 
 
 def _describe(

@@ -93,6 +93,10 @@ class ExpectedDice:
         return expected_counts(self.labels, self.estimate.probabilities)
 
 
+#: Of the size of a class: how far sums of probabilities can be off.
+_ROUNDING = 1e-6
+
+
 def expected_counts(labels: LabelArray, mean: FloatArray) -> tuple[Floats, Floats]:
     """Expected overlap of given and true labels, and the sum of their sizes, by class.
 
@@ -147,7 +151,9 @@ def expected_gains(
     """
     # If it is right none of its voxels is of the given class, and all are of the other.
     kept, before = both[source] - of_source, size[source] - of_source
-    lost = _dice(kept, before - voxels) - _dice(kept, before)
+    # Of a class that would be gone, rounding leaves a little, of either sign.
+    left = np.where(before - voxels > _ROUNDING * size[source], before - voxels, 0)
+    lost = _dice(kept, left) - _dice(kept, before)
     before = size[target] - of_target + voxels
     won = _dice(both[target] + voxels, before + voxels) - _dice(both[target], before)
     gain: Floats = (source > 0) * lost + (target > 0) * won

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +13,7 @@ from napari_relabel.core.distance import distances, touches_other
 from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.regiontable import Region, RegionTable
 from napari_relabel.core.rules import Candidates, check_delta
+from napari_relabel.core.runs import join_runs
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,7 +66,7 @@ class Regions(RegionTable):
         return out
 
 
-__all__ = ["Region", "Regions", "component_ids", "find_regions", "no_regions"]
+__all__ = ["Region", "Regions", "find_regions", "no_regions"]
 
 
 def find_regions(
@@ -112,31 +112,25 @@ def find_regions(
     flat = np.flatnonzero(mask)
     if flat.size == 0:
         return no_regions(labels, voxel_mm, None if worth is None else np.zeros(0))
-    position = np.unravel_index(flat, mask.shape)
     source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
-    ids = component_ids(position, source.astype(np.uint16) * 256 + target + 1)
-    n = int(ids.max()) + 1
-    voxels = np.bincount(ids, minlength=n)
+    runs = join_runs(flat, source.astype(np.uint16) * 256 + target, mask.shape)
+    ids, n, voxels, first = runs.of_voxel, runs.n_components, runs.voxels, runs.first
     score = found.score.reshape(-1)[flat]
-    total = np.bincount(ids, weights=score, minlength=n)
+    total = runs.sums(np.add.reduceat(score, runs.start, dtype=np.float64))
     max_score = np.zeros(n, np.float32)
-    np.maximum.at(max_score, ids, score)
-    first = first_where(np.ones(flat.size, bool), ids, n)
+    np.maximum.at(max_score, runs.component, np.maximum.reduceat(score, runs.start))
     anchor = first_where(score == max_score[ids], ids, n)
     kept = np.flatnonzero(voxels >= min_size)
     gain = None
     if worth is not None:
-        gain = worth.gains(flat, ids, source[first], found.target.reshape(-1)[flat[first]])
+        gain = worth.gains(flat, ids, source[first], target[first])
     value = total if gain is None else gain
     rank = kept[np.lexsort((first[kept], -value[kept]))]
     new_id = np.zeros(n, np.uint32)
     new_id[rank] = np.arange(1, rank.size + 1, dtype=np.uint32)
     components = np.zeros(mask.shape, np.uint32)
     components.reshape(-1)[flat] = new_id[ids]
-    start = np.empty((n, mask.ndim), np.int64)
-    stop = np.empty((n, mask.ndim), np.int64)
-    for axis, along in enumerate(position):
-        start[:, axis], stop[:, axis] = extent(along, ids, n)
+    start, stop = runs.box()
     return Regions(
         grid=components.shape,
         components=components,
@@ -152,34 +146,6 @@ def find_regions(
         labels=labels,
         gain=None if gain is None else gain[rank],
     )
-
-
-def component_ids(
-    position: tuple[npt.NDArray[np.intp], ...], code: npt.NDArray[np.uint16]
-) -> npt.NDArray[np.int64]:
-    """Component of voxels that touch and have one code.
-
-    Parameters
-    ----------
-    position : tuple of ndarray, each of shape (n,), int
-        Coordinates of the voxels, in 2D or 3D; at least one voxel.
-    code : ndarray, shape (n,), uint16
-        At least 1; voxels that touch (8 neighbours in 2D, 26 in 3D) are one component if theirs
-        are equal.
-
-    Returns
-    -------
-    ndarray, shape (n,), int64
-        0, 1, ... per voxel.
-    """
-    lowest = [int(along.min()) for along in position]
-    box = tuple(int(along.max()) - low + 1 for along, low in zip(position, lowest, strict=True))
-    inside = tuple(along - low for along, low in zip(position, lowest, strict=True))
-    image = np.zeros(box, np.uint16)
-    image[inside] = code
-    found = cc3d.connected_components(image, connectivity=8 if len(box) == 2 else 26)
-    ids: npt.NDArray[np.int64] = found[inside].astype(np.int64) - 1
-    return ids
 
 
 def first_where(
