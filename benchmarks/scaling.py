@@ -45,6 +45,8 @@ PAGE = ROOT / "docs" / "scaling.md"
 MODEL, SAMPLES = "synthetic-ct", 20
 GRIDS = ((64, 96, 96), (96, 128, 128), (128, 192, 192))
 FEW, CASES = 2, 4  # samples and volumes, for what is repeated
+#: Samples of two workers against one: what a run costs once has to be little of it.
+MORE = 20
 TINY = 10_000
 
 
@@ -122,7 +124,7 @@ def workers(folder: Path) -> dict[str, Any]:
                     dataset,
                     folder / f"review-{number}-{n}",
                     models=[MODEL],
-                    n_samples=FEW,
+                    n_samples=MORE,
                     cluster=Cluster(scheduler=address),
                 )
                 clock, own, result = timed(partial(finish, work))
