@@ -64,10 +64,15 @@ class Limit:
 
 
 def limit(
-    row: int, case: str, unit: str, walls: list[float], aim: float, by: str = "median", **more: Any
+    row: int,
+    case: str,
+    unit: str,
+    walls: list[float],
+    aim: float,
+    by: str = "median",
+    cpus: list[float] | None = None,
 ) -> Limit:
     """From the values of all repetitions."""
-    cpus = more.get("cpus")
     return Limit(
         row,
         case,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +20,7 @@ from napari_relabel.review.folder import ReviewFolder
 
 if TYPE_CHECKING:
     from napari_relabel.models.api import SamplingMethod
-    from napari_relabel.models.options import Precision
+    from napari_relabel.models.options import EstimateOptions, Precision
 
 #: What one case may fail with; PyTorch's own errors are RuntimeErrors.
 FAILURES = (ValueError, OSError, MemoryError, RuntimeError)
@@ -152,13 +152,8 @@ class ModelEstimates:
 
         self._models = [model for path in models for model in open_models(path)]
         self._sources = tuple(absolute_source(path) for path in models)
-        self._method: SamplingMethod = method
-        self._n_samples = n_samples
-        self._seed = seed
-        self._precision: Precision = precision
-        self._memory = memory
-        options = EstimateOptions(method, n_samples, seed, precision=precision)
-        self._chunked = ChunkedEstimates(self._models, options, memory)
+        self._options = EstimateOptions(method, n_samples, seed, precision=precision)
+        self._chunked = ChunkedEstimates(self._models, self._options, memory)
 
     def steps(self, image: ImageVolume, case_id: str) -> Generator[str, None, Estimate]:
         """Estimate one image; yields how far that is, and returns the estimate."""
@@ -167,14 +162,11 @@ class ModelEstimates:
         steps = iter_estimate(
             image.data,
             self._models if len(self._models) > 1 else self._models[0],
-            method=self._method,
-            n_samples=self._n_samples,
             channel_axis=image.channel_axis,
-            seed=self._seed,
             voxel_mm=image.geometry.voxel_mm,
             affine=image.geometry.affine,
             case_id=case_id,
-            precision=self._precision,
+            **asdict(self._options),
         )
         return (yield from relay(steps, lambda step: f"{step.done}/{step.total}"))
 
@@ -194,11 +186,8 @@ class ModelEstimates:
         """Where the model is and what it holds."""
         return ModelRecipe(
             self._sources,
-            self._method,
-            self._n_samples,
-            self._seed,
-            self._precision,
-            self._memory,
+            self._options,
+            self._chunked.memory,
             tuple(model.content_hash or "" for model in self._models),
         )
 
@@ -209,17 +198,18 @@ class ModelRecipe:
 
     Parameters
     ----------
-    models, method, n_samples, seed, precision, memory
+    models : tuple of str
+        Absolute, as for `ModelEstimates`.
+    options : EstimateOptions
+        How to sample.
+    memory : int
         As for `ModelEstimates`.
     hashes : tuple of str
         Of the contents of all members.
     """
 
     models: tuple[str, ...]
-    method: SamplingMethod
-    n_samples: int
-    seed: int
-    precision: Precision
+    options: EstimateOptions
     memory: int
     hashes: tuple[str, ...]
 
@@ -230,13 +220,9 @@ class ModelRecipe:
 
 @lru_cache(maxsize=1)
 def _opened(recipe: ModelRecipe) -> ModelEstimates:
+    how = recipe.options
     model = ModelEstimates(
-        recipe.models,
-        recipe.method,
-        recipe.n_samples,
-        recipe.seed,
-        recipe.precision,
-        recipe.memory,
+        recipe.models, how.method, how.n_samples, how.seed, how.precision, recipe.memory
     )
     if model.recipe().hashes != recipe.hashes:
         raise InputError(

@@ -184,8 +184,6 @@ def _label(block: Block, delta: float) -> tuple[Ints, Ints, npt.NDArray[np.uint1
     flat = np.flatnonzero(block.found.mask(delta))
     source = block.labels.reshape(-1)[flat].astype(np.uint16)
     codes = source * 256 + block.found.target.reshape(-1)[flat] + 1
-    if flat.size == 0:
-        return flat, flat, codes
     return flat, join_runs(flat, codes, block.labels.shape).of_voxel, codes
 
 
