@@ -216,7 +216,8 @@ class TrainDock(QScrollArea):
 
     def _show_state(self) -> None:
         ready, running, run = self._found is not None, self.process.running, self._run
-        self.data.choose.setEnabled(can_estimate() and not running)
+        idle = not running and not self._looking.running
+        self.data.choose.setEnabled(can_estimate() and idle)
         self.form.setVisible(ready)
         self.run.setVisible(ready)
         self.form.set_locked(not ready or run is not None or running)

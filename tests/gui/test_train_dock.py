@@ -181,6 +181,16 @@ def test_what_a_data_set_holds(dock: TrainDock, qtbot: QtBot, discs: Path) -> No
     assert "holds no training run" in dock.status.text()
 
 
+def test_another_data_set_can_be_chosen_only_when_it_would_be_looked_at(
+    dock: TrainDock, qtbot: QtBot, discs: Path
+) -> None:
+    can_choose: list[bool] = []
+    dock._looking.returned.connect(lambda _: can_choose.append(dock.data.choose.isEnabled()))
+    look(dock, qtbot, discs)
+    assert can_choose == [False]
+    assert not dock._looking.running
+
+
 def test_killed_resumed_finished_used(
     dock: TrainDock, qtbot: QtBot, viewer: napari.Viewer, discs: Path
 ) -> None:
