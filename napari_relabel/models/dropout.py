@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 _LEVELS = 1 << 16
+_CHUNK = 1 << 18  # elements whose bits fit into the processor's cache; a multiple of 4
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _DROPOUTS = frozenset(kind.__name__ for kind in _DropoutNd.__subclasses__())
 _NORMS = ("BatchNorm", "SyncBatchNorm", "InstanceNorm")
@@ -22,6 +24,7 @@ class MaskSource:
 
     def __init__(self) -> None:
         self._bits = np.random.SFC64(0)
+        self._scratch: dict[np.dtype[Any], np.ndarray[tuple[int], Any]] = {}
 
     def seed(self, *seeds: int) -> None:
         """Start a stream that depends on all of `seeds` (each an integer >= 0)."""
@@ -31,7 +34,7 @@ class MaskSource:
         """The next `n` uniform 16-bit integers."""
         return self._bits.random_raw(-(-n // 4)).view(np.uint16)[:n]
 
-    def dropout(self, x: Tensor, p: float) -> Tensor:
+    def dropout(self, x: Tensor, p: float, *, inplace: bool = False) -> Tensor:
         """Drop elements of a tensor and scale up the others.
 
         Parameters
@@ -41,6 +44,8 @@ class MaskSource:
             that of a network's features depends on the precision that it computes in.
         p : float
             Dropout probability in [0, 1), rounded to a multiple of 2**-16.
+        inplace : bool
+            Whether `x` itself is changed and returned.
 
         Returns
         -------
@@ -48,13 +53,23 @@ class MaskSource:
             Like `x`. The scale 1 / (1 - p) is rounded to the dtype, as in ``nn.Dropout``.
         """
         dropped = round(p * _LEVELS)
-        kept = self.uint16(x.numel()) >= dropped
         # Multiplying bit patterns by 0 or 1 gives a mask in the dtype of x, bfloat16 included,
         # without numpy having to know that dtype or torch having to convert.
         scale = torch.tensor(_LEVELS / (_LEVELS - dropped), dtype=x.dtype)
         pattern = scale.view(_INTEGERS[x.element_size()]).numpy()
-        mask = torch.from_numpy(np.multiply(kept, pattern)).view(x.dtype)
-        return x * mask.as_strided(x.shape, _strides(x)).to(x.device)
+        ints = self._room(x.numel(), pattern.dtype)
+        for start in range(0, ints.size, _CHUNK):
+            part = ints[start : start + _CHUNK]
+            np.multiply(self.uint16(part.size) >= dropped, pattern, out=part)
+        mask = torch.from_numpy(ints).view(x.dtype).as_strided(x.shape, _strides(x)).to(x.device)
+        return x.mul_(mask) if inplace else x * mask
+
+    def _room(self, n: int, dtype: np.dtype[Any]) -> np.ndarray[tuple[int], Any]:
+        # Memory fresh from the system takes more time than what is done with it.
+        room = self._scratch.get(dtype)
+        if room is None or room.size < n:
+            room = self._scratch[dtype] = np.empty(n, dtype)
+        return room[:n]
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:
@@ -72,6 +87,8 @@ class SampledDropout(nn.Module):
         Dropout probability in [0, 1), rounded to a multiple of 2**-16.
     source : MaskSource
         Shared by all dropout layers of a network.
+    inplace : bool
+        Whether it changes the tensors that it gets.
 
     Notes
     -----
@@ -80,14 +97,15 @@ class SampledDropout(nn.Module):
     faster.
     """
 
-    def __init__(self, p: float, source: MaskSource) -> None:
+    def __init__(self, p: float, source: MaskSource, inplace: bool = False) -> None:
         super().__init__()
         self.source = source
         self.p = p
+        self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x` and scale up the others."""
-        return self.source.dropout(x, self.p)
+        return self.source.dropout(x, self.p, inplace=self.inplace)
 
 
 def replace_dropout(network: nn.Module, source: MaskSource) -> bool:
@@ -109,7 +127,7 @@ def replace_dropout(network: nn.Module, source: MaskSource) -> bool:
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Dropout) and child.p > 0:
-                setattr(module, name, SampledDropout(child.p, source))
+                setattr(module, name, SampledDropout(child.p, source, child.inplace))
                 found = True
     return found
 
@@ -153,11 +171,16 @@ def training_mode_of(network: nn.Module, active: frozenset[nn.Module]) -> Iterat
     """
     before = [(module, module.training) for module in network.modules()]
     try:
-        for module, _ in before:
-            module.training = module in active
+        _set_training((module, module in active) for module, _ in before)
         yield
     finally:
-        for module, training in before:
+        _set_training(before)
+
+
+def _set_training(flags: Iterable[tuple[nn.Module, bool]]) -> None:
+    for module, training in flags:
+        # Setting an attribute of a module takes a hundred times as long as reading one.
+        if module.training != training:
             module.training = training
 
 

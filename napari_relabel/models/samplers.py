@@ -319,6 +319,10 @@ def _still(module: nn.Module) -> Network:
 
 
 def _predict(network: Network, x: Tensor, bfloat16: bool) -> Tensor:
+    if isinstance(network.module, RelabelUNet):
+        # Our own copy, which is in evaluation mode and draws nothing.
+        with torch.inference_mode():
+            return network.probabilities(x, bfloat16=bfloat16)
     # Seeded, because functional dropout without a training flag is active in any mode.
     with (
         torch.inference_mode(),

@@ -157,7 +157,7 @@ class RelabelUNet(BasicUNet):
             Logits.
         """
         bottleneck = _block(self.down_4).convs
-        x = bottleneck.conv_1(_drop_and_activate(bottleneck, prefix.bottleneck))
+        x = bottleneck.conv_1(_drop_and_activate(bottleneck, prefix.bottleneck.clone()))
         for level, skip in zip(self._levels(), prefix.skips, strict=True):
             x = _finish_level(level, x, skip)
         return cast("Tensor", self.final_conv(x))
@@ -169,11 +169,15 @@ class RelabelUNet(BasicUNet):
         convolutions of a CPU are fastest on, a pass takes about half as long. In 3D it would take
         longer.
         """
-        network = copy.deepcopy(self).eval().requires_grad_(False)
+        network: RelabelUNet = _copied(self)
         for block in map(_block, network.modules()):
             if hasattr(block, "adn") and isinstance(block.adn.N, nn.modules.batchnorm._BatchNorm):
                 fold_norm(block.conv, block.adn.N)
                 block.adn.N = nn.Identity()
+            elif isinstance(block, nn.Dropout):
+                # Nothing but dropout sees what the convolution before it gave.
+                block.inplace = True
+        network.eval()
         if self.config.spatial_dims == 2:
             # Typed stubs of Module.to know no memory format.
             layout: Any = network
@@ -183,6 +187,21 @@ class RelabelUNet(BasicUNet):
 
     def _levels(self) -> Iterator[Any]:
         yield from map(_block, (self.upcat_4, self.upcat_3, self.upcat_2, self.upcat_1))
+
+
+def _copied(module: nn.Module) -> Any:
+    # copy.deepcopy takes as long as a pass over an image of 256 x 256.
+    copied = copy.copy(module)
+    copied.__dict__ |= {
+        "_parameters": {k: _frozen(p) for k, p in module._parameters.items()},
+        "_buffers": {k: b if b is None else b.clone() for k, b in module._buffers.items()},
+        "_modules": {k: m if m is None else _copied(m) for k, m in module._modules.items()},
+    }
+    return copied
+
+
+def _frozen(parameter: nn.Parameter | None) -> nn.Parameter | None:
+    return parameter if parameter is None else nn.Parameter(parameter.detach().clone(), False)
 
 
 def fold_norm(conv: nn.Module, norm: nn.Module) -> None:
@@ -215,16 +234,16 @@ def _finish_level(level: Any, x: Tensor, skip: Tensor) -> Tensor:
     if any(missing):
         up = functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
     conv = level.convs.conv_0.conv
-    half = _convolve(up, conv.weight[:, -up.shape[1] :], None) + skip
+    half = _convolve(up, conv.weight[:, -up.shape[1] :], None)
+    half += skip
     half = _drop_and_activate(level.convs, level.convs.conv_0.adn.N(half))
     return cast("Tensor", level.convs.conv_1(half))
 
 
 def _drop_and_activate(block: Any, x: Tensor) -> Tensor:
+    # The activation works in place, and so may the dropout.
     adn = block.conv_0.adn
-    # The activation works in place, and with its dropout inactive x may be a kept prefix.
-    dropped = adn.D(x)
-    return cast("Tensor", adn.A(dropped.clone() if dropped is x else dropped))
+    return cast("Tensor", adn.A(adn.D(x)))
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -70,6 +70,24 @@ def test_masks_are_the_same_in_any_layout_and_precision(shape, last) -> None:
     assert all(torch.equal(zero, dropped[0]) for zero in dropped)
 
 
+@pytest.mark.parametrize("n", [5, (1 << 18) + 3])
+def test_masks_in_place_are_those_of_a_new_tensor_and_outlive_the_next(n: int) -> None:
+    source = MaskSource()
+    x = torch.randn(n)
+    source.seed(4)
+    fresh = SampledDropout(0.3, source)(x)
+    expected = fresh.clone()
+    source.seed(4)
+    changed = x.clone()
+    assert SampledDropout(0.3, source, inplace=True)(changed) is changed
+    assert torch.equal(changed, expected)
+    source.dropout(x, 0.9)
+    assert torch.equal(fresh, expected)
+    source.seed(4)
+    kept = source.uint16(n + 3)[:n] >= round(0.3 * 65536)
+    np.testing.assert_array_equal(changed.numpy() != 0, kept)
+
+
 def test_replacing_spares_inactive_dropout() -> None:
     network = nn.Sequential(nn.Dropout(0.0), nn.Sequential(nn.Dropout(0.3)))
     assert replace_dropout(network, MaskSource())

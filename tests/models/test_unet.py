@@ -5,6 +5,7 @@ import torch
 from monai.networks.nets.basic_unet import BasicUNet
 from torch import nn
 
+from napari_relabel.models.dropout import MaskSource, replace_dropout
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
 SIZES = [(2, (32, 48)), (2, (33, 50)), (2, (17, 16)), (3, (16, 20, 19))]
@@ -105,6 +106,40 @@ def test_fused_copy_gives_the_same_logits_without_batch_norm(spatial_dims: int) 
         torch.testing.assert_close(fused.decode(fused.encode(x)), expected, atol=1e-4, rtol=1e-4)
     for name, value in net.state_dict().items():
         assert torch.equal(before[name], value)
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_fused_copy_shares_nothing_with_the_network(spatial_dims: int) -> None:
+    net = network(spatial_dims).train()
+    fused = net.fused()
+    assert not any(m.training for m in fused.modules())
+    assert all(m.training for m in net.modules())
+    assert all(p.requires_grad for p in net.parameters())
+    x = torch.randn(1, 2, *[16] * spatial_dims)
+    with torch.inference_mode():
+        expected = fused(x)
+        for tensor in net.state_dict().values():
+            tensor.fill_(7)
+        assert torch.equal(fused(x), expected)
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+def test_decoding_with_dropout_leaves_the_prefix_alone(fuse: bool) -> None:
+    net = network()
+    net = net.fused() if fuse else net
+    source = MaskSource()
+    assert replace_dropout(net, source)
+    with torch.inference_mode():
+        prefix = net.encode(torch.randn(1, 2, 32, 32))
+        kept = [t.clone() for t in (prefix.bottleneck, *prefix.skips)]
+        source.seed(1)
+        first = net.decode(prefix)
+        source.seed(1)
+        assert torch.equal(net.decode(prefix), first)
+        source.seed(2)
+        assert not torch.equal(net.decode(prefix), first)
+    for now, before in zip((prefix.bottleneck, *prefix.skips), kept, strict=True):
+        assert torch.equal(now, before)
 
 
 def test_trains_through_the_plain_forward() -> None:
