@@ -12,7 +12,7 @@ from napari_relabel.core.arrays import FloatArray, LabelArray
 from napari_relabel.core.distance import distances, touches_other
 from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.regiontable import Region, RegionTable
-from napari_relabel.core.rules import Candidates, check_delta
+from napari_relabel.core.rules import Candidates
 from napari_relabel.core.runs import join_runs
 
 
@@ -103,17 +103,15 @@ def find_regions(
     Regions
         Connectivity is 8 in 2D and 26 in 3D.
     """
-    check_delta(delta)
-    mask = found.mask(delta)
+    if labels.ndim not in (2, 3):
+        raise ValueError(f"proposals need a 2D or 3D grid, not {labels.ndim}D")
+    flat = found.above(delta)
     if open_voxels is not None:
-        mask &= open_voxels
-    if mask.ndim not in (2, 3):
-        raise ValueError(f"proposals need a 2D or 3D grid, not {mask.ndim}D")
-    flat = np.flatnonzero(mask)
+        flat = flat[open_voxels.reshape(-1)[flat]]
     if flat.size == 0:
         return no_regions(labels, voxel_mm, None if worth is None else np.zeros(0))
     source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
-    runs = join_runs(flat, source.astype(np.uint16) * 256 + target, mask.shape)
+    runs = join_runs(flat, source.astype(np.uint16) * 256 + target, labels.shape)
     ids, n, voxels, first = runs.of_voxel, runs.n_components, runs.voxels, runs.first
     score = found.score.reshape(-1)[flat]
     total = runs.sums(np.add.reduceat(score, runs.start, dtype=np.float64))
@@ -128,7 +126,7 @@ def find_regions(
     rank = kept[np.lexsort((first[kept], -value[kept]))]
     new_id = np.zeros(n, np.uint32)
     new_id[rank] = np.arange(1, rank.size + 1, dtype=np.uint32)
-    components = np.zeros(mask.shape, np.uint32)
+    components = np.zeros(labels.shape, np.uint32)
     components.reshape(-1)[flat] = new_id[ids]
     start, stop = runs.box()
     return Regions(

@@ -31,6 +31,8 @@ Transition = tuple[int, int]
 #: The poster's delta for binary labels, as a fraction of the largest uncertainty (0.2 of 0.25).
 POSTER_FRACTION = 0.8
 
+_PIECE = 1 << 18  # voxels
+
 
 @dataclass(frozen=True)
 class RuleOptions:
@@ -102,6 +104,15 @@ class Candidates:
         check_delta(delta)
         above: npt.NDArray[np.bool_] = self.score > np.float32(delta)
         return above
+
+    def above(self, delta: float) -> npt.NDArray[np.int64]:
+        """Flat indices of the voxels of `mask`, ascending."""
+        check_delta(delta)
+        score, least = self.score.reshape(-1), np.float32(delta)
+        # In pieces that stay in the processor's cache, so that no mask goes through memory.
+        pieces = range(0, score.size, _PIECE)
+        found = [np.flatnonzero(score[i : i + _PIECE] > least) + i for i in pieces]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def check_delta(delta: float) -> None:

@@ -54,8 +54,7 @@ class Runs:
     @cached_property
     def first(self) -> Ints:
         """Place in `flat` of the first voxel of each component."""
-        _, run = np.unique(self.component, return_index=True)
-        first: Ints = self.start[run]
+        first: Ints = self.start[_first_of_each(self.component, self.n_components)]
         return first
 
     @cached_property
@@ -74,14 +73,15 @@ class Runs:
 
     def box(self) -> tuple[Ints, Ints]:
         """Bounding box of each component, half open: start and stop, each (components, ndim)."""
-        low = np.stack(np.unravel_index(self.flat[self.start], self.shape), axis=1)
-        high = low + 1
-        high[:, -1] += self.length - 1
-        start = np.full((self.n_components, len(self.shape)), np.iinfo(np.int64).max)
+        low = np.unravel_index(self.flat[self.start], self.shape)
+        high = [*(along + 1 for along in low[:-1]), low[-1] + self.length]
+        start = np.full((len(self.shape), self.n_components), np.iinfo(np.int64).max)
         stop = np.zeros_like(start)
-        np.minimum.at(start, self.component, low)
-        np.maximum.at(stop, self.component, high)
-        return start, stop
+        for axis in range(len(self.shape)):
+            # One axis at a time: for one-dimensional arrays this is thirty times as fast.
+            np.minimum.at(start[axis], self.component, low[axis])
+            np.maximum.at(stop[axis], self.component, high[axis])
+        return start.T, stop.T
 
 
 def join_runs(flat: Ints, code: npt.NDArray[np.integer], shape: tuple[int, ...]) -> Runs:
@@ -108,8 +108,9 @@ def join_runs(flat: Ints, code: npt.NDArray[np.integer], shape: tuple[int, ...])
     begins[1:] = (np.diff(flat) != 1) | (np.diff(line) != 0) | (code[1:] != code[:-1])
     start = np.flatnonzero(begins)
     end = np.append(start[1:], flat.size) - 1
-    line, low, high = line[start], flat[start] % across, flat[end] % across
-    pairs = [_touching(line, low, high, step, shape) for step in _steps(len(shape))]
+    # Places with room for a voxel more at either end of a line: two that touch are on one line.
+    low, high = (flat[at] + 2 * line[at] for at in (start, end))
+    pairs = [_touching(line[start], low, high, step, shape) for step in _steps(len(shape))]
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     alike = code[start[one]] == code[start[other]]
     component, n = _join(start.size, one[alike], other[alike])
@@ -125,19 +126,31 @@ def _touching(
     line: Ints, low: Ints, high: Ints, step: tuple[int, int], shape: tuple[int, ...]
 ) -> tuple[Ints, Ints]:
     """Pairs of runs of which the second lies a step of lines further, and touches the first."""
-    rows, room = shape[-2], shape[-1] + 2
-    lines = math.prod(shape[:-1])
     plane, row = step
-    inside = (line % rows + row >= 0) & (line % rows + row < rows)
-    from_run = np.flatnonzero(inside & (line + plane * rows + row < lines))
-    to_line = (line[from_run] + plane * rows + row) * room
+    rows = shape[-2]
+    ahead = plane * rows + row
+    from_run = np.arange(np.searchsorted(line, math.prod(shape[:-1]) - ahead))
+    if row:
+        within = line[from_run] % rows
+        from_run = from_run[within < rows - 1 if row > 0 else within > 0]
+    there = ahead * (shape[-1] + 2)
     # Runs are ordered by line, and in a line by place: ends are as ascending as beginnings are.
-    first = np.searchsorted(line * room + high + 1, to_line + low[from_run])
-    last = np.searchsorted(line * room + low + 1, to_line + high[from_run] + 2, side="right")
+    first = _fewer(high, low[from_run] + (there - 1))
+    last = _fewer(low, high[from_run] + (there + 2))
     count = last - first
     begun = np.cumsum(count) - count
     other = np.arange(count.sum()) - np.repeat(begun - first, count)
     return np.repeat(from_run, count), other
+
+
+def _fewer(keys: Ints, than: Ints) -> Ints:
+    """Number of keys below each of some numbers, both ascending.
+
+    It is `np.searchsorted`, but a stable sort merges two ascending arrays in half the time.
+    """
+    merged = np.argsort(np.concatenate([than, keys]), kind="stable")
+    place = np.flatnonzero(merged < than.size)
+    return place - np.arange(than.size)
 
 
 def _join(n: int, one: Ints, other: Ints) -> tuple[Ints, int]:
@@ -145,10 +158,19 @@ def _join(n: int, one: Ints, other: Ints) -> tuple[Ints, int]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    links = coo_array((np.ones(one.size, np.bool_), (one, other)), shape=(n, n))
+    # In the types that it is converted to otherwise, which takes longer than the search.
+    ends = one.astype(np.int32), other.astype(np.int32)
+    links = coo_array((np.ones(one.size, np.float64), ends), shape=(n, n))
     found, labels = connected_components(links, directed=False)
     # In the order of first runs, whatever order the graph was walked in.
-    _, first, component = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(found, np.int64)
-    rank[np.argsort(first)] = np.arange(found)
-    return rank[component], int(found)
+    rank[np.argsort(_first_of_each(labels, found))] = np.arange(found)
+    return rank[labels], int(found)
+
+
+def _first_of_each(values: npt.NDArray[np.integer], n: int) -> Ints:
+    """Where each of 0, 1, ... n - 1 first is; every one of them is somewhere."""
+    first = np.empty(n, np.int64)
+    # Of several assignments to one place the last one holds.
+    first[values[::-1]] = np.arange(values.size - 1, -1, -1)
+    return first

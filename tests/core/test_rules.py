@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_relabel.core import arrays
+from napari_relabel.core import arrays, rules
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.rules import (
     RULES,
+    Candidates,
     RuleOptions,
     candidates,
     check_delta,
@@ -257,6 +258,18 @@ def test_bad_deltas_are_refused(delta):
     labels, estimate = case(0, 2)
     with pytest.raises(ValueError, match="delta"):
         candidates(labels, estimate).mask(delta)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4, 5, 6), (0, 4)])
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_voxels_above_delta_are_those_of_the_mask(monkeypatch, shape, piece):
+    monkeypatch.setattr(rules, "_PIECE", piece)
+    score = np.random.default_rng(0).random(shape).astype(np.float32)
+    found = Candidates(np.ones(shape, np.uint8), score, 1.0, "score", 0.5)
+    for delta in (0.0, 0.5, float(score.max(initial=0)), 1.0):
+        np.testing.assert_array_equal(found.above(delta), np.flatnonzero(found.mask(delta)))
+    with pytest.raises(ValueError, match="delta must be a number >= 0"):
+        found.above(-1)
 
 
 def test_labels_are_checked():
