@@ -82,6 +82,20 @@ def review_actions(
         Action("reject", "Reject", "Keep the given label, go to the next proposal", "K", c.reject),
         Action("skip", "Skip", "Leave the current proposal for later", "N", c.skip),
         Action("previous", "Back", "Go to the open proposal before", "Shift-N", c.previous),
+        Action(
+            "flag_proposal",
+            "Flag proposal",
+            "Put the current proposal aside to be looked at again, or take that back",
+            "Shift-F",
+            c.flag_proposal,
+        ),
+        Action(
+            "next_flagged",
+            "Next flagged",
+            "Go to the next open proposal that is flagged",
+            "Alt-N",
+            c.next_flagged,
+        ),
         Action("find", "Find", "Go to the current proposal again", "Shift-G", c.find_current),
         Action(
             "undo",
@@ -174,7 +188,7 @@ def review_actions(
         ),
         Action(
             "flag",
-            "Flag",
+            "Flag case",
             "Put the case aside to be looked at again, or take that back",
             "Control-Shift-F",
             c.flag,

@@ -8,11 +8,12 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QVBoxLayout, QWidget
 
 from napari_relabel.gui.action_table import ActionTable
-from napari_relabel.gui.cases_model import FLAG, SCORE_TITLES, STATUS, CasesModel
+from napari_relabel.gui.cases_model import SCORE_TITLES, STATUS, CasesModel
 from napari_relabel.gui.commands import ReviewCommands
 from napari_relabel.gui.controller import ReviewController
 from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.parts import (
+    FLAG,
     SPACING,
     ElidedLabel,
     QuietComboBox,

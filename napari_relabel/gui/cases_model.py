@@ -7,6 +7,7 @@ from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QWidget
 
 from napari_relabel.gui.listing import Listing
+from napari_relabel.gui.parts import FLAG
 from napari_relabel.review.arranging import COLUMNS, Column, Score, score_of
 from napari_relabel.review.queue import CaseStatus, Status
 
@@ -14,7 +15,6 @@ Index = QModelIndex | QPersistentModelIndex
 
 MARK: dict[Status, str] = {"new": "○", "open": "◐", "approved": "●"}
 STATUS: dict[Status, str] = {"new": "new", "open": "begun", "approved": "approved"}
-FLAG = "⚑"
 TITLES: dict[Column, str] = {
     "case": "Case",
     "status": "Status",
@@ -115,7 +115,8 @@ class CasesModel(QAbstractTableModel):
         if column == "case":
             return f"{MARK[case.status]} {case.case_id}"
         if column == "status":
-            return STATUS[case.status] + (f" {FLAG}" if case.flagged else "")
+            marks = [FLAG] * case.flagged + [f"{len(case.flags)} {FLAG}"] * bool(case.flags)
+            return " ".join([STATUS[case.status], *marks])
         if column == "score":
             return self._score(case)
         if column == "open":
@@ -141,6 +142,10 @@ class CasesModel(QAbstractTableModel):
         lines = [f"{case.case_id}: {STATUS[case.status]}"]
         if case.flagged:
             lines[0] += ", flagged"
+        if case.flags:
+            many = "" if len(case.flags) == 1 else "s"
+            lines.append(f"{len(case.flags)} flagged proposal{many}")
+            lines += [f"{FLAG} {said}" for said in case.flags.values() if said]
         if case.open_voxels is not None:
             lines.append(f"{case.open_voxels:,} voxels open, {case.decided_voxels:,} decided")
         if case.case_id in self._listing.failures:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.gui.controller import ReviewController
+from napari_relabel.gui.flag_commands import FlagCommands
 from napari_relabel.gui.frame import Box
-from napari_relabel.gui.layers import VIEWS, View
 from napari_relabel.gui.listing import Listing
+from napari_relabel.gui.view_commands import ViewCommands
 from napari_relabel.review.experience import FEWEST
 from napari_relabel.review.session import ReviewSession
 
@@ -27,7 +27,7 @@ PRECISION = 0.95
 AUDIT_HINT = "Review > Audit checks a random sample of such decisions"
 
 
-class ReviewCommands:
+class ReviewCommands(FlagCommands, ViewCommands):
     """Commands on the session that a controller has open; without one they do nothing.
 
     Parameters
@@ -39,17 +39,11 @@ class ReviewCommands:
     """
 
     def __init__(self, controller: ReviewController, listing: Listing) -> None:
-        self._controller = controller
+        super().__init__(controller)
         self._listing = listing
         self._forwards, self._undecided = True, False
         controller.ahead.wanted = self._wanted_next
         listing.rearranged.connect(controller.ahead.look_soon)
-        self._blinking: View | None = None
-
-    @property
-    def session(self) -> ReviewSession | None:
-        """The open session."""
-        return self._controller.session
 
     # -- proposals ------------------------------------------------------------------------------
 
@@ -172,16 +166,6 @@ class ReviewCommands:
         """Show what has a key."""
         self._controller.keys_wanted.emit()
 
-    def flag(self) -> None:
-        """Put the case aside to be looked at again, or take that back."""
-
-        def toggle(session: ReviewSession) -> None:
-            session.flag(not session.is_flagged)
-            done = "is flagged" if session.is_flagged else "is not flagged any more"
-            self._controller.tell(f"{session.case_id} {done}.")
-
-        self._try(toggle)
-
     def open_case(self, case_id: str) -> None:
         """Open a case."""
         self._controller.open_case(case_id)
@@ -215,67 +199,7 @@ class ReviewCommands:
         """Leave out smaller proposals."""
         self._try(lambda s: s.set_min_size(voxels))
 
-    # -- view -----------------------------------------------------------------------------------
-
-    def set_view(self, view: View) -> None:
-        """Choose which labels are visible."""
-        layers = self._controller.layers
-        if layers is not None:
-            layers.set_view(view)
-            self._controller.view_changed.emit()
-
-    def cycle_view(self) -> None:
-        """Given, corrected, difference, and again."""
-        layers = self._controller.layers
-        if layers is not None:
-            self.set_view(VIEWS[(VIEWS.index(layers.view) + 1) % len(VIEWS)])
-
-    def blink_on(self) -> None:
-        """Show the other labels for as long as the key is held."""
-        layers = self._controller.layers
-        if layers is not None and self._blinking is None:
-            self._blinking = layers.view
-            self.set_view("corrected" if layers.view == "given" else "given")
-
-    def blink_off(self) -> None:
-        """Show what was there before."""
-        if self._blinking is not None:
-            before, self._blinking = self._blinking, None
-            self.set_view(before)
-
-    def toggle_filled(self) -> None:
-        """Fill the labels, or draw their outlines."""
-        layers = self._controller.layers
-        if layers is not None:
-            layers.set_filled(not layers.filled)
-            self._controller.view_changed.emit()
-
-    def toggle_beside(self) -> None:
-        """Show the given labels in a view beside the corrected ones, or all in one."""
-        layers, session = self._controller.layers, self.session
-        if layers is not None and session is not None:
-            layers.set_beside(not layers.beside)
-            self.set_view("difference")
-            self._controller.follow()
-
-    def toggle_uncertainty(self) -> None:
-        """Show or hide the uncertainty."""
-        layers = self._controller.layers
-        if layers is not None:
-            layers.uncertainty.visible = not layers.uncertainty.visible
-            self._controller.view_changed.emit()
-
     # -- within ---------------------------------------------------------------------------------
-
-    def _try(self, work: Callable[[ReviewSession], Any], *, slow: bool = False) -> bool:
-        session = self.session
-        if session is None:
-            return False
-        return self._controller.attempt(partial(work, session), slow=slow)
-
-    def _move(self, work: Callable[[ReviewSession], Any]) -> None:
-        if self._try(work):
-            self._controller.follow()
 
     def _count(self, done: str, work: Callable[[ReviewSession], int]) -> None:
         def counted(session: ReviewSession) -> None:

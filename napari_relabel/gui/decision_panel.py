@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
+    QInputDialog,
     QLabel,
     QMenu,
     QPushButton,
@@ -77,7 +78,7 @@ class DecisionPanel(QWidget):
         }
         self._classes = QMenu("Current proposal becomes", self)
         self._classes.aboutToShow.connect(self._list_classes)
-        self._accept_as = commands.accept_as
+        self._accept_as, self._flag_with = commands.accept_as, commands.flag_with
         self._entries: dict[str, QAction] = {}
         self.rest = menu_button(
             "The rest…",
@@ -135,7 +136,11 @@ class DecisionPanel(QWidget):
             self._warn()
         current = session.current
         if snapshot.regions_ready:
-            self.table.show_states(snapshot.region_states, None if current is None else current.id)
+            self.table.show_states(
+                snapshot.region_states,
+                None if current is None else current.id,
+                session.flagged_regions(),
+            )
         for name in ("accept", "reject", "skip"):
             self.buttons[name].setEnabled(current is not None)
         self.rest.setEnabled(snapshot.open_voxels > 0)
@@ -185,10 +190,26 @@ class DecisionPanel(QWidget):
         for index, name in session.class_names.items():
             self._classes.addAction(f"{name}{said.get(index, '')}", partial(self._accept_as, index))
 
+    def _ask_why(self) -> None:
+        """Ask what is to be said about the current proposal."""
+        session = self._controller.session
+        current = None if session is None else session.current
+        if session is None or current is None:
+            return
+        said = session.flagged_regions().get(current.id, "")
+        text, sure = QInputDialog.getText(
+            self, "Flag proposal", f"Why is proposal {current.id} to be looked at again?", text=said
+        )
+        if sure:
+            self._flag_with(text.strip())
+
     def _rest_menu(self, actions: ActionTable) -> QMenu:
         menu = QMenu(self)
         menu.addMenu(self._classes)
+        menu.addAction("Flag with a note…", self._ask_why)
         for name in (
+            "flag_proposal",
+            "next_flagged",
             "",
             "accept_slice",
             "reject_slice",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from app_model.types import Action as AppAction
 from napari._app_model import get_app_model
+from psygnal import EmitLoopError
 
 from napari_relabel.gui.action_table import ActionTable
 
@@ -45,7 +47,8 @@ def offer_in_palette(actions: ActionTable) -> Callable[[], None]:
         ]
 
     def withdraw() -> None:
-        with changed.paused(_all_of):
+        # The palette of a window that is being destroyed may be gone while it is still told.
+        with suppress(EmitLoopError), changed.paused(_all_of):
             while disposers:
                 disposers.pop()()
 

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_relabel.gui.action_table import ActionTable
 
 SPACING = 6
+FLAG = "⚑"
 
 
 class QuietComboBox(QComboBox):

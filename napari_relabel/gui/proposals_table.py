@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import (
@@ -16,7 +18,9 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_relabel.core.regions import Region, Regions
 from napari_relabel.gui.colors import ACCEPTED, REJECTED, transition_color
+from napari_relabel.gui.parts import FLAG
 from napari_relabel.gui.qt import Signal
+from napari_relabel.review.flags import NO_FLAGS
 from napari_relabel.review.worklist import RegionState
 
 Index = QModelIndex | QPersistentModelIndex
@@ -63,6 +67,7 @@ class ProposalsModel(QAbstractTableModel):
         self._last: Region | None = None
         self._states: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._current: int | None = None
+        self._flagged: Mapping[int, str] = {}
         self._names: dict[int, str] = {}
         self._slice_axis: int | None = None
         self._score_name = "score"
@@ -95,11 +100,17 @@ class ProposalsModel(QAbstractTableModel):
         self._score_name = score_name
         self.endResetModel()
 
-    def set_states(self, states: npt.NDArray[np.uint8], current: int | None) -> None:
-        """Say what became of each proposal, and which one is on the canvas."""
-        if current == self._current and np.array_equal(states, self._states):
+    def set_states(
+        self,
+        states: npt.NDArray[np.uint8],
+        current: int | None,
+        flagged: Mapping[int, str] = NO_FLAGS,
+    ) -> None:
+        """Say what became of each proposal, which one is on the canvas, which are flagged."""
+        known = (self._current, self._flagged) == (current, flagged)
+        if known and np.array_equal(states, self._states):
             return
-        self._states, self._current = states, current
+        self._states, self._current, self._flagged = states, current, flagged
         if self.rowCount():
             last = len(COLUMNS) - 1
             self.dataChanged.emit(self.index(0, 0), self.index(self.rowCount() - 1, last))
@@ -175,7 +186,8 @@ class ProposalsModel(QAbstractTableModel):
             return f"{region.mean_score:.3f}"
         if column == "slice":
             return self._slices(region)
-        return "current" if region.id == self._current else _STATES[self._state(region)]
+        state = "current" if region.id == self._current else _STATES[self._state(region)]
+        return f"{FLAG} {state}" if region.id in self._flagged else state
 
     def _state(self, region: Region) -> RegionState:
         at = region.id - 1
@@ -196,11 +208,13 @@ class ProposalsModel(QAbstractTableModel):
         gain = self._regions.gain
         worth = "" if gain is None else f"\nexpected to add {gain[region.id - 1]:.4f} Dice"
         volume = "" if region.volume_ml is None else f", {region.volume_ml:.3g} ml"
+        said = self._flagged.get(region.id)
+        flag = "" if said is None else f"\n{FLAG} {said or 'flagged'}"
         return (
             f"Proposal {region.id}: {region.voxels:,} voxels{volume} from "
             f"{self._name(region.source)} to {self._name(region.target)}\n"
             f"{self._score_name}: mean {region.mean_score:.3f}, largest {region.max_score:.3f}"
-            f"{worth}"
+            f"{worth}{flag}"
         )
 
 
@@ -256,9 +270,14 @@ class ProposalsTable(QTableView):
         )
         self.setColumnHidden(COLUMNS.index("slice"), slice_axis is None)
 
-    def show_states(self, states: npt.NDArray[np.uint8], region_id: int | None) -> None:
+    def show_states(
+        self,
+        states: npt.NDArray[np.uint8],
+        region_id: int | None,
+        flagged: Mapping[int, str] = NO_FLAGS,
+    ) -> None:
         """Show what became of each proposal, and scroll to the one on the canvas."""
-        self.proposals.set_states(states, region_id)
+        self.proposals.set_states(states, region_id, flagged)
         if region_id is None:
             self.clearSelection()
             return

@@ -11,9 +11,11 @@ import numpy as np
 from napari_relabel.review.audit_results import AuditReport
 from napari_relabel.review.casenotes import merged
 from napari_relabel.review.chain import Chain
+from napari_relabel.review.flags import flags_in_words
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.history import restore
 from napari_relabel.review.provenance import Outcome, sidecar
+from napari_relabel.review.queue import CaseStatus, statuses
 from napari_relabel.review.state import CaseState
 from napari_relabel.review.timekeeping import minutes_spent
 
@@ -42,6 +44,11 @@ class CaseAccount:
         Time of the first and last action, ISO 8601.
     approved_at : str or None
         Time of the approval that stands.
+    flagged : bool
+        Whether the case is put aside to be looked at again.
+    flagged_proposals : list of dict
+        Where proposals are flagged and what was said of them, see
+        `napari_relabel.review.flags.flags_in_words`.
     """
 
     case_id: str
@@ -54,6 +61,8 @@ class CaseAccount:
     first: str
     last: str
     approved_at: str | None
+    flagged: bool
+    flagged_proposals: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -102,6 +111,7 @@ def account_for(
     ml = float(np.prod(mm)) / 1000 if mm is not None and state.given.ndim == 3 else None
     changed = int(state.confusion.sum() - np.trace(state.confusion))
     approvals = [a.time for a in actions if a.kind == "approve"]
+    aside = statuses(work).get(case_id) or CaseStatus(case_id)
     unit = 1.0 if ml is None else ml
     before, after = state.confusion.sum(axis=1), state.confusion.sum(axis=0)
     names = [folder.class_names.get(value, str(value)) for value in labels.values]
@@ -121,6 +131,8 @@ def account_for(
         first=work[0].time,
         last=work[-1].time,
         approved_at=approvals[-1] if history.approved and approvals else None,
+        flagged=aside.flagged,
+        flagged_proposals=flags_in_words(aside.flags, state.given.shape),
     )
     return account, state
 

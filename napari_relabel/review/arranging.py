@@ -83,7 +83,7 @@ def listed(case: CaseStatus, arrangement: Arrangement) -> bool:
     if show == "undecided":
         return case.status != "approved"
     if show == "flagged":
-        return case.flagged
+        return case.aside
     if show == "unestimated":
         return case.gain is None
     return show in ("all", case.status)
@@ -116,7 +116,7 @@ def _value_of(arrangement: Arrangement, workers: Workers) -> Callable[[CaseStatu
     score = arrangement.score
     values: dict[Column, Callable[[CaseStatus], Any]] = {
         "case": lambda case: _natural(case.case_id),
-        "status": lambda case: (_PROGRESS[case.status], case.flagged),
+        "status": lambda case: (_PROGRESS[case.status], case.aside),
         "score": lambda case: score_of(case.gain, score),
         "open": lambda case: case.note.proposals,
         "changed": lambda case: case.note.changed,
@@ -175,7 +175,7 @@ class CaseOrder:
 
     @property
     def flagged(self) -> int:
-        """Number of flagged cases, listed or not."""
+        """Number of cases that are flagged or have flagged proposals, listed or not."""
         return self._flagged
 
     def case(self, case_id: str) -> CaseStatus:
@@ -195,7 +195,7 @@ class CaseOrder:
         self._cases[case_id] = now
         self._counts[before.status] -= 1
         self._counts[now.status] += 1
-        self._flagged += now.flagged - before.flagged
+        self._flagged += now.aside - before.aside
         return True
 
     def update_all(self) -> None:
@@ -213,7 +213,7 @@ class CaseOrder:
 
     def _count(self) -> None:
         self._counts = Counter(case.status for case in self._cases.values())
-        self._flagged = sum(case.flagged for case in self._cases.values())
+        self._flagged = sum(case.aside for case in self._cases.values())
 
     def step(self, current: str, step: Literal[-1, 1], *, undecided: bool = False) -> str | None:
         """The listed case before or after the open one; None at the end of the list."""

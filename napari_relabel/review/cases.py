@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from psygnal import Signal
 
@@ -195,8 +197,8 @@ class ReviewCases:
     def _load(self, case_id: str) -> OpenCase:
         return prepare_case(self.request(case_id), complete=False).case
 
-    def _noted(self, kind: str, context: Context) -> None:
-        self._roster.acted(kind, context)
+    def _noted(self, kind: str, context: Context, note: Mapping[str, Any] | None) -> None:
+        self._roster.acted(kind, context, note)
 
     def _note_open_case(self) -> None:
         self._roster.left(self.case_id, self._case.note(self._roster.note(self.case_id)))

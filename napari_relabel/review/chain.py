@@ -17,8 +17,10 @@ from napari_relabel.review.errors import JournalError
 from napari_relabel.review.journal import Context, slug
 from napari_relabel.review.journalfile import SOUND, meta_of, notes_of, open_journal
 
+FLAG_PROPOSAL, UNFLAG_PROPOSAL = "flag_proposal", "unflag_proposal"
+
 #: Kinds of actions that leave the voxels and the approval of a case alone.
-REMARKS = frozenset({"export", "flag", "unflag"})
+REMARKS = frozenset({"export", "flag", "unflag", FLAG_PROPOSAL, UNFLAG_PROPOSAL})
 
 
 class Action(NamedTuple):

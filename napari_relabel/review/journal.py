@@ -112,8 +112,8 @@ class Entry(NamedTuple):
     Parameters
     ----------
     kind : str
-        accept, reject, edit, lock, unlock, reopen, undo, redo, approve, unapprove, flag, unflag or
-        export; in the journals of audits, draw or verdict.
+        accept, reject, edit, lock, unlock, reopen, undo, redo, approve, unapprove, flag, unflag,
+        flag_proposal, unflag_proposal or export; in the journals of audits, draw or verdict.
     context : Context or None
         What it was about; None where it is not about one case.
     change : Change or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.review.casenotes import NOTHING_NOTED, CaseNote
 from napari_relabel.review.chain import REMARKS, Action
+from napari_relabel.review.flags import KINDS, NO_FLAGS, Flags, followed, with_note
 
 Status = Literal["new", "open", "approved"]
 
@@ -65,6 +66,8 @@ class CaseStatus:
         None without an estimate.
     flagged : bool
         Put aside to be looked at again, whatever its status.
+    flags : mapping of int to str
+        Flagged proposals, see `napari_relabel.review.flags`.
     note : CaseNote
         Time spent, voxels changed and proposals left open.
     """
@@ -75,7 +78,13 @@ class CaseStatus:
     decided_voxels: int = 0
     gain: Gain | None = None
     flagged: bool = False
+    flags: Flags = field(default_factory=lambda: NO_FLAGS)
     note: CaseNote = NOTHING_NOTED
+
+    @property
+    def aside(self) -> bool:
+        """Whether it, or one of its proposals, is flagged."""
+        return self.flagged or bool(self.flags)
 
 
 def gain(given: LabelArray, estimate: Estimate) -> Gain:
@@ -108,9 +117,15 @@ def gain(given: LabelArray, estimate: Estimate) -> Gain:
 
 
 def follow(
-    before: CaseStatus, kind: str, open_after: int | None, decided_after: int | None
+    before: CaseStatus,
+    kind: str,
+    open_after: int | None,
+    decided_after: int | None,
+    note: Mapping[str, Any] | None = None,
 ) -> CaseStatus:
     """Status of a case after an action of some kind on it, with the counts that it left."""
+    if kind in KINDS:
+        return replace(before, flags=with_note(before.flags, kind, note))
     if kind in ("flag", "unflag"):
         return replace(before, flagged=kind == "flag")
     if kind in REMARKS:
@@ -122,11 +137,18 @@ def follow(
 def statuses(actions: Iterable[Action]) -> dict[str, CaseStatus]:
     """Status of every case that was acted on, from the actions of one reviewer in order."""
     last: dict[tuple[str, bool], Action] = {}
+    flags: dict[str, Flags] = {}
     for a in actions:
-        if a.case_id is not None and a.kind != "export":
+        if a.case_id is None or a.kind == "export":
+            continue
+        if a.kind in KINDS:
+            flags[a.case_id] = followed(flags.get(a.case_id, NO_FLAGS), a)
+        else:
             last[a.case_id, a.kind in REMARKS] = a
     found: dict[str, CaseStatus] = {}
     for (case_id, _), a in last.items():
         before = found.get(case_id) or CaseStatus(case_id)
         found[case_id] = follow(before, a.kind, a.open_after, a.decided_after)
+    for case_id, marked in flags.items():
+        found[case_id] = replace(found.get(case_id) or CaseStatus(case_id), flags=marked)
     return found

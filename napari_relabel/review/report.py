@@ -40,6 +40,7 @@ _COLUMNS = (
     "flips",
     "sizes",
     "rules",
+    "flagged",
     "minutes",
     "last",
     "audits",
@@ -165,6 +166,7 @@ def _summary(folder: ReviewFolder, accounts: Sequence[CaseAccount]) -> dict[str,
         "cases in the review": len(folder.cases),
         "cases worked on": len({a.case_id for a in accounts}),
         "approved": sum(a.record["approved"] for a in accounts),
+        "flagged": sum(a.flagged or bool(a.flagged_proposals) for a in accounts),
         "reviewers": sorted({a.reviewer for a in accounts}),
         "changed voxels": sum(a.changed for a in accounts),
         "changed ml": round(sum(volumes), 3) if volumes else None,
@@ -200,10 +202,20 @@ def _row(account: CaseAccount) -> list[str]:
         ", ".join(f"{change.replace('>', ' to ')}: {n}" for change, n in sorted(flips.items())),
         ", ".join(f"{k}: {a:g} to {b:g} {unit}" for k, (a, b) in account.volumes.items()),
         "; ".join(sorted(rules)),
+        _flags(account),
         f"{account.minutes:.1f}",
         minute(account.last),
         audits_in_words(record["audits"]),
     ]
+
+
+def _flags(account: CaseAccount) -> str:
+    """What is to be looked at again, and where."""
+    places = [
+        f"{flag['text'] or 'proposal'} at {', '.join(map(str, flag['voxel']))}"
+        for flag in account.flagged_proposals
+    ]
+    return "; ".join(["case"] * account.flagged + places)
 
 
 def _harmless(value: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from napari_relabel.review.browser import ReviewBrowser
 from napari_relabel.review.cases import resume_at
@@ -118,6 +118,16 @@ class ReviewReversal(ReviewBrowser):
         self._signal(step.change)
         return len(entries)
 
+    def _write(
+        self,
+        kind: str,
+        effect: Effect | None,
+        *,
+        change: Change | None = None,
+        note: Mapping[str, Any] | None = None,
+    ) -> str:
+        return self._write_all([Entry(kind, self._case.context(effect), change, note=note)])[0]
+
     def _write_all(self, entries: Sequence[Entry]) -> list[str]:
         if self._automatic:
             entries = [e._replace(note={**(e.note or {}), "automatic": True}) for e in entries]
@@ -129,7 +139,7 @@ class ReviewReversal(ReviewBrowser):
         )
         for action, entry in zip(ids, entries, strict=True):
             assert entry.context is not None
-            self._noted(entry.kind, entry.context)
+            self._noted(entry.kind, entry.context, entry.note)
             self._experience.follow(
                 action, entry.kind, entry.target, entry.note, JudgedBy.of(entry.context)
             )

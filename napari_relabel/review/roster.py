@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from napari_relabel.review.casenotes import NOTHING_NOTED, CaseNote, merged, together
 from napari_relabel.review.chain import Chain
@@ -69,9 +70,11 @@ class Roster:
         """Number of actions of this session on a case."""
         return self._acts.get(case_id, 0)
 
-    def acted(self, kind: str, context: Context) -> None:
+    def acted(self, kind: str, context: Context, note: Mapping[str, Any] | None) -> None:
         """Follow an action."""
         case_id = context.case_id
         before = self._statuses.get(case_id) or CaseStatus(case_id)
-        self._statuses[case_id] = follow(before, kind, context.open_after, context.decided_after)
+        self._statuses[case_id] = follow(
+            before, kind, context.open_after, context.decided_after, note
+        )
         self._acts[case_id] = self.acts(case_id) + 1

@@ -18,13 +18,11 @@ from napari_relabel.review.changes import Box, Change, ChangeKind, cropped_to
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.experience import note_of
 from napari_relabel.review.export import default_out, export_case, export_note
+from napari_relabel.review.flagging import ReviewFlagging
 from napari_relabel.review.history import Step
-from napari_relabel.review.journal import Entry
-from napari_relabel.review.reversal import ReviewReversal
-from napari_relabel.review.state import Effect
 
 
-class ReviewSession(ReviewReversal):
+class ReviewSession(ReviewFlagging):
     """Decisions of one reviewer about the cases of a REVIEW folder.
 
     Every action is in the reviewer's journal before it is applied and before a signal says so; an
@@ -224,17 +222,6 @@ class ReviewSession(ReviewReversal):
         """Withdraw the approval."""
         self._set_approved(False)
 
-    @property
-    def is_flagged(self) -> bool:
-        """Whether the case is put aside to be looked at again."""
-        return self.status(self.case_id).flagged
-
-    def flag(self, flagged: bool = True) -> None:
-        """Put the case aside to be looked at again, or take that back; approval is not touched."""
-        if flagged != self.is_flagged:
-            self._write("flag" if flagged else "unflag", None)
-            self.status_changed.emit()
-
     def export(self, out: Path | str | None = None) -> ExportReport:
         """Write the corrected mask of the open case, with a JSON record beside it.
 
@@ -331,13 +318,3 @@ class ReviewSession(ReviewReversal):
         self._case.advance(region_id)
         self._signal(change)
         return change.voxels
-
-    def _write(
-        self,
-        kind: str,
-        effect: Effect | None,
-        *,
-        change: Change | None = None,
-        note: Mapping[str, Any] | None = None,
-    ) -> str:
-        return self._write_all([Entry(kind, self._case.context(effect), change, note=note)])[0]

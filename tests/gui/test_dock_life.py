@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Generator
@@ -100,3 +102,21 @@ def test_closing_the_window_while_all_cases_are_estimated_is_safe(
     again = ReviewSession(pictures.path, reviewer="anna")
     assert again.case_id == "case0"
     again.close()
+
+
+CLOSE = """
+import sys
+import napari
+from napari_relabel.gui.dock import open_review
+
+viewer = napari.Viewer()
+open_review(viewer, sys.argv[1])
+viewer.close()
+"""
+
+
+def test_a_script_that_closes_its_viewer_ends_well(pictures: ReviewFolder) -> None:
+    command = [sys.executable, "-c", CLOSE, str(pictures.path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
