@@ -108,3 +108,23 @@ def test_decisions_that_all_went_one_way_are_not_certainty():
 def test_what_cannot_be_told_is_an_error(scores, right, wanted):
     with pytest.raises(ValueError, match=r"needed|numbers"):
         expected_right(np.array(scores), np.array(right, bool), np.array(wanted))
+
+
+def test_only_decisions_in_the_range_of_the_open_scores_make_the_exact_interval():
+    inside, beyond = np.full(5, 0.5), np.full(200, 0.9)
+    scores, right = np.concatenate([inside, beyond]), np.ones(205, bool)
+    expected = binomtest(5, 5).proportion_ci(method="exact")
+    assert expected_right(scores, right, np.array([0.5])).low == pytest.approx(expected.low)
+    expected = binomtest(200, 200).proportion_ci(method="exact")
+    assert expected_right(scores, right, np.array([0.9])).low == pytest.approx(expected.low)
+
+
+def test_the_interval_of_the_bootstrap_is_that_of_its_middle_95_percent():
+    # One score: the regression is the mean, and its bootstrap a binomial.
+    right = np.arange(400) % 4 > 0
+    found = expected_right(np.full(400, 0.5), right, np.full(3, 0.5))
+    exact = binomtest(300, 400).proportion_ci(method="exact")
+    assert found.low == pytest.approx(exact.low, abs=0.006)
+    assert found.high == pytest.approx(exact.high, abs=0.006)
+    assert str(found) == f"75% ({100 * found.low:.0f}-{100 * found.high:.0f})"
+    assert str(found).startswith("75% (70-79)") or str(found).startswith("75% (71-79)")

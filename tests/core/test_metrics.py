@@ -71,6 +71,8 @@ def test_per_class_overlap_refuses_labels_out_of_range():
     labels = np.array([[0, 3]], np.uint8)
     with pytest.raises(ValueError, match=r"reference must be class indices 0\.\.2, found 0\.\.3"):
         dice_per_class(labels * 0, labels, 3)
+    with pytest.raises(ValueError, match=r"found 0\.\.3"):
+        dice_per_class(labels, labels, 2)
     with pytest.raises(ValueError, match="shapes"):
         iou_per_class(labels, labels[0], 4)
 
@@ -167,8 +169,9 @@ def test_far_corner_does_not_change_a_metric():
 
 @pytest.mark.parametrize("metric", [dice, iou, hausdorff95, lambda a, b: surface_dice(a, b, 1.0)])
 def test_other_shapes_are_refused(metric):
-    with pytest.raises(ValueError, match="shapes"):
-        metric(EMPTY, EMPTY[1:])
+    for other in (EMPTY[1:], EMPTY[:1]):
+        with pytest.raises(ValueError, match="they must be equal"):
+            metric(EMPTY, other)
 
 
 @pytest.mark.parametrize("spacing", [(1.0,), (1.0, 0.0), (1.0, -2.0), (1.0, np.nan)])

@@ -318,3 +318,28 @@ def test_errors_name_what_does_not_fit():
         propose(labels, estimate, delta=-1)
     with pytest.raises(ValueError, match="class indices"):
         propose(labels + 200, estimate)
+
+
+@pytest.mark.parametrize("max_fraction", [0.0, 0.01, 0.3, 0.77])
+def test_the_cap_holds_among_many_scores(max_fraction):
+    score = np.random.default_rng(1).random((60, 70)).astype(np.float32)
+    allowed = int(max_fraction * score.size)
+    delta = capped_delta(score, 0.0, max_fraction)
+    assert delta == np.sort(score, axis=None)[::-1][allowed]
+
+
+def test_flips_with_the_prediction_are_not_against_it_whatever_the_class():
+    labels = np.array([[2, 2, 0, 0]], np.uint8)
+    mean = np.array([[[0.9, 0.1, 0.1, 0.9]], [[0.05, 0.8, 0.1, 0.05]], [[0.05, 0.1, 0.8, 0.05]]])
+    found = propose(labels, Estimate("mcdo", 5, 3, mean=mean), rule="gated", delta=0.0)
+    assert found.mask.sum() == 3
+    assert found.agreeing_fraction == 0
+
+
+def test_nothing_is_none_of_nothing():
+    nothing = propose(
+        np.zeros((0, 4), np.uint8),
+        Estimate("given", 1, 2, given=np.zeros((0, 4))),
+        rule="uncertainty",
+    )
+    assert nothing.flip_fraction == 0

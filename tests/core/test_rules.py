@@ -289,5 +289,14 @@ def test_labels_are_checked():
         check_labels(np.zeros((2, 2), int), (2, 3), 2)
     with pytest.raises(ValueError, match=r"class indices 0\.\.1, found 0\.\.255"):
         check_labels(np.array([0, 255]), (2,), 2)
+    with pytest.raises(ValueError, match=r"class indices 0\.\.1, found 0\.\.2"):
+        check_labels(np.array([0, 2]), (2,), 2)
     with pytest.raises(ValueError, match=r"found -1\.\.0"):
         check_labels(np.array([0, -1]), (2,), 2)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_is_a_probability(threshold):
+    with pytest.raises(ValueError, match="threshold of 0 -> 1 must be in"):
+        RuleOptions("conditional", thresholds={(0, 1): threshold})
+    assert RuleOptions("conditional", thresholds={(0, 1): 0.0, (1, 0): 1.0}).thresholds

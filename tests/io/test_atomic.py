@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from napari_relabel.io.atomic import atomic_path, write_json
+from napari_relabel.io import atomic
+from napari_relabel.io.atomic import atomic_path, same_file, write_json
 from napari_relabel.io.errors import InputError, OutputError
 from napari_relabel.io.suffixes import bare_name, full_suffix
 
@@ -91,3 +92,33 @@ def test_json(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "b.json", float("nan"))
     assert names(tmp_path) == ["a.json"]
+
+
+def test_json_is_laid_out_for_people_in_their_own_script(tmp_path):
+    path = tmp_path / "deep" / "er" / "a.json"
+    write_json(path, {"läsion": [1]})
+    assert path.read_bytes() == '{\n  "läsion": [\n    1\n  ]\n}\n'.encode()
+
+
+def test_a_file_that_has_the_temporary_name_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic.secrets, "token_hex", lambda n: "0" * n)
+    mine = tmp_path / ".00000000.txt"
+    mine.write_text("mine")
+    with (
+        pytest.raises(OutputError, match="was not written"),
+        atomic_path(tmp_path / "out.txt"),
+    ):
+        pass
+    assert mine.read_text() == "mine"
+    assert names(tmp_path) == [mine.name]
+
+
+def test_one_file_by_two_names(tmp_path):
+    here, other = tmp_path / "a", tmp_path / "b"
+    assert same_file(here, tmp_path / "x" / ".." / "a")
+    assert not same_file(here, other)
+    assert not same_file(other, here)
+    here.write_text("x")
+    assert not same_file(here, other)
+    os.link(here, other)
+    assert same_file(here, other)

@@ -75,3 +75,34 @@ def test_hash(tmp_path):
     for bad in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match=bad.name):
             file_sha256(bad)
+
+
+def test_dimensions_that_differ_are_said_both_ways():
+    plane, volume = Geometry(voxel_mm=(1, 2)), Geometry(voxel_mm=(1, 2, 3))
+    assert plane.matches(volume) == "one has 2 axes, the other 3"
+    assert volume.matches(plane) == "one has 3 axes, the other 2"
+
+
+def test_the_tolerance_itself_is_allowed():
+    one, exact = Geometry.from_affine(np.eye(4), 3), np.eye(4)
+    exact[2, 2] = 1.5
+    other = Geometry.from_affine(exact, 3)
+    assert one.matches(other, tolerance_mm=0.5) is None
+    assert "voxel sizes" in str(one.matches(other, tolerance_mm=0.49))
+    turned = np.diag([-1.0, 1, 1, 1])
+    assert one.matches(Geometry.from_affine(turned, 3), tolerance_mm=2.0) is None
+    assert "flipped" in str(one.matches(Geometry.from_affine(turned, 3), tolerance_mm=1.9))
+
+
+def test_tolerance_follows_the_smallest_edge():
+    near = Geometry(voxel_mm=(0.5, 4.0))
+    assert near.matches(Geometry(voxel_mm=(0.5, 4.004))) is None
+    assert near.matches(Geometry(voxel_mm=(0.5, 4.006))) is not None
+
+
+def test_edge_vectors_are_compared_one_by_one():
+    # Each is off by less than the tolerance in every world direction, all three together by more.
+    affine = np.eye(4)
+    affine[0, :3] += [0, 0.008, 0.008]
+    one, other = Geometry.from_affine(np.eye(4), 3), Geometry.from_affine(affine, 3)
+    assert one.matches(other) is None

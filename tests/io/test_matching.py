@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_relabel.io.matching import Match, match_array
+from napari_relabel.io import matching
+from napari_relabel.io.matching import Match, _sample, match_array
 
 RNG = np.random.default_rng(0)
 
@@ -112,3 +113,33 @@ def test_fast_on_a_large_volume():
     assert match_array(layer, stored) is None
     # A tenth of a second; comparing every way in full would take ten.
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("low", [0, 1])
+def test_voxels_that_stand_out_are_compared_first(low, monkeypatch):
+    monkeypatch.setattr(matching, "_STRIDED", 8)
+    data = np.full((12, 12, 12), low)
+    data[4:8, 4:8, 4:8] = 1 - low
+    places = np.stack(_sample(data, 3), axis=1)
+    odd = data[tuple(places.T)] != low
+    # Every sixth voxel along each axis was looked at; the one that stands out among them comes
+    # first, and then as many voxels anywhere.
+    np.testing.assert_array_equal(places[0], [6, 6, 6])
+    assert odd[0]
+    assert len(places) == 1 + matching._SAMPLES // 2
+
+
+def test_no_more_are_compared_first_than_are_asked_for():
+    data = np.indices((70, 70)).sum(axis=0) % 2
+    assert [len(along) for along in _sample(data, 2)] == [matching._SAMPLES] * 2
+
+
+def test_more_axes_than_the_file_has_match_nothing():
+    stored = RNG.integers(0, 3, (4, 4))
+    assert match_array(stored[None], stored) is None
+
+
+def test_identity_has_axes_in_order_and_no_flips():
+    assert Match((0, 1), (False, False)).is_identity
+    assert not Match((1, 0), (False, False)).is_identity
+    assert not Match((0, 1), (False, True)).is_identity

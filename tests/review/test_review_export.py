@@ -14,6 +14,7 @@ from PIL import Image
 from review_cases import OBLIQUE, labels_and_estimate, make_folder
 
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.maps import given_estimate, read_map
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.export import export_review, pick_reviewer
@@ -166,6 +167,22 @@ def test_replay_notices_what_is_not_the_same(tmp_path, tamper):
     (export,) = result.cases[0].exports
     assert export.verdict == ("missing" if tamper == "delete" else "differs")
     assert str(report.path) in str(result)
+
+
+def test_replay_notices_any_other_bytes(tmp_path):
+    folder = decided_folder(tmp_path, cases=1)
+    report = export_review(folder, reviewer="ana").reports["case0"]
+    written, mask = report.path.read_bytes(), nib.load(report.path)
+    hashes = []
+    for text in (b"a", b"b", b"c", b"d", b"e", b"f"):
+        mask.header["descrip"] = text
+        nib.save(nib.Nifti1Image(np.asarray(mask.dataobj), None, mask.header), report.path)
+        hashes.append(file_sha256(report.path))
+        assert not replay(folder, verify=True).ok
+    report.path.write_bytes(written)
+    assert replay(folder, verify=True).ok
+    # Some sort before the hash that is expected, some after it.
+    assert min(hashes) < file_sha256(report.path) < max(hashes)
 
 
 def test_every_combination_is_exported_bit_for_bit(tmp_path):
