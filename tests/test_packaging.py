@@ -84,7 +84,7 @@ print(*[w.display_name for w in manifest.contributions.widgets], sep=",")
         ("import napari_relabel; napari_relabel.propose; napari_relabel.noise", "torch napari"),
         ("import napari_relabel.cli.app", "torch monai napari numpy"),
         ("import napari_relabel.cli.review", "torch monai napari qtpy"),
-        ("import napari_relabel.gui.dock", "torch monai"),
+        ("import napari_relabel.gui.dock", "torch monai nibabel scipy.ndimage scipy.special zarr"),
         ("import napari_relabel.gui.train_dock", "torch monai"),
     ],
 )

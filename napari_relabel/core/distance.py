@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_relabel.core.arrays import FloatArray, LabelArray
 
@@ -40,12 +39,14 @@ def distances(to: Position, of: Position, spacing: Sequence[float]) -> FloatArra
     if of[0].size * _VOXELS_PER_QUERY < np.prod(box, dtype=np.int64):
         scale = np.asarray(spacing)
         # A balanced tree takes longer to build than these few queries gain from it.
-        # Loaded when first needed, as the window opens without it.
+        # This and ndimage are loaded when first needed, as the window opens without them.
         from scipy.spatial import cKDTree
 
         tree = cKDTree(np.stack(to, 1) * scale, compact_nodes=False, balanced_tree=False)
         nearest, _ = tree.query(np.stack(of, 1) * scale)
         return np.asarray(nearest, np.float32)
+    from scipy import ndimage
+
     outside = np.ones(box, bool)
     outside[_shifted(to, low)] = False
     field = ndimage.distance_transform_edt(outside, sampling=spacing)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
 
 #: Coverage of the interval.
 LEVEL = 0.95
@@ -142,6 +141,9 @@ def surest(
 
 def binomial_interval(right: int, of: int) -> tuple[float, float]:
     """95 % interval of a share by Clopper and Pearson, Biometrika 1934; (0, 1) of nothing."""
+    # Loaded when first needed, as the window opens without it.
+    from scipy.special import betaincinv
+
     tail = (1 - LEVEL) / 2
     low = float(betaincinv(right, of - right + 1, tail)) if right else 0.0
     high = float(betaincinv(right + 1, of - right, 1 - tail)) if right < of else 1.0
@@ -157,7 +159,6 @@ def _fit(scores: Floats, outcome: Floats, wanted: Floats) -> Floats:
     first = np.flatnonzero(np.diff(scores, prepend=-np.inf))
     counts = np.diff(first, append=len(scores))
     means = np.add.reduceat(outcome, first) / counts
-    # Loaded when first needed: it takes a good part of the time in which the window opens.
     from scipy.optimize import isotonic_regression
 
     fitted = isotonic_regression(means, weights=counts).x

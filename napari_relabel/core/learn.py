@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from napari_relabel.core.flipcounts import (
     LOWEST_U,
@@ -77,7 +76,7 @@ class Learnt:
     def standard_error(self) -> float:
         """Of the gain."""
         low, high = self.interval
-        return float((high - low) / 2 / special.stdtrit(self.n_cases - 1, 0.975))
+        return float((high - low) / 2 / _half_width(self.n_cases))
 
     def describe(self) -> str:
         """What to do and how sure that is, in plain words."""
@@ -148,7 +147,7 @@ def learn(cases: Iterable[Reviewed | CaseTable], *, folds: int = 5, seed: int = 
     outcomes = [outcome for outcome in held_out if outcome is not None]
     gains = np.array([o.dice for o in outcomes]) - given
     gain, error = float(gains.mean()), _standard_error(gains)
-    reach = error * float(special.stdtrit(n - 1, 0.975))
+    reach = error * _half_width(n)
     flipped = sum(o.flipped for o in outcomes)
     right = sum(o.right for o in outcomes)
     # Where one case alone gains the two are equal: that case doesn't speak for the others.
@@ -288,3 +287,11 @@ def rule_in_words(options: RuleOptions, delta: float) -> str:
     if options.rule == "confident" and options.max_epistemic < 1:
         bound = f" and epistemic U is at most {options.max_epistemic:.0%} of its maximum"
     return f"change to what the model predicts where {where}{bound}"
+
+
+def _half_width(n: int) -> float:
+    """Standard errors in half a 95 % interval of the mean of n values, by Student's t."""
+    # Loaded when first needed, as the window opens without it.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.975))

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
-from napari_relabel.io import dicom, metaimage, nifti, nrrd, numpyfile, omezarr, raster, tiff
 from napari_relabel.io.companions import data_file, in_several_files
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.raw import Format, Raw
 from napari_relabel.io.suffixes import full_suffix
 
-_FORMATS: dict[str, Format] = {
-    ".nii": nifti,
-    ".nii.gz": nifti,
-    ".hdr": nifti,
-    ".nrrd": nrrd,
-    ".nhdr": nrrd,
-    ".seg.nrrd": nrrd,
-    ".mha": metaimage,
-    ".mhd": metaimage,
-    ".dcm": dicom,
-    ".ima": dicom,
-    ".zarr": omezarr,
-    ".ome.zarr": omezarr,
-    ".npy": numpyfile,
-    ".npz": numpyfile,
-    ".png": raster,
-    ".jpg": raster,
-    ".jpeg": raster,
-    ".bmp": raster,
-    ".tif": tiff,
-    ".tiff": tiff,
-    ".ome.tif": tiff,
-    ".ome.tiff": tiff,
+#: Modules of this package by suffix. Each is loaded when first needed, with the library that it
+#: reads files with: all of them together take longer than the window takes to open.
+_FORMATS = {
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".hdr": "nifti",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".seg.nrrd": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
+    ".dcm": "dicom",
+    ".ima": "dicom",
+    ".zarr": "omezarr",
+    ".ome.zarr": "omezarr",
+    ".npy": "numpyfile",
+    ".npz": "numpyfile",
+    ".png": "raster",
+    ".jpg": "raster",
+    ".jpeg": "raster",
+    ".bmp": "raster",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".ome.tif": "tiff",
+    ".ome.tiff": "tiff",
 }
 #: Suffixes that can be read, in lower case; of labels all but JPEG's.
 SUPPORTED: tuple[str, ...] = tuple(_FORMATS)
@@ -41,17 +44,17 @@ SUPPORTED: tuple[str, ...] = tuple(_FORMATS)
 
 def format_of(path: Path) -> Format:
     """The format of a file or folder, by its name; InputError where it is of none."""
-    found = _known(path)
+    found = _FORMATS.get(_suffix(path))
     if found is None:
         raise InputError(
             f"{path} is of no type that can be read ({', '.join(SUPPORTED)}): convert it"
         )
-    return found
+    return cast("Format", import_module(f"napari_relabel.io.{found}"))
 
 
 def is_volume(path: Path) -> bool:
     """Whether a file or folder is of a type that is read."""
-    return _known(path) is not None
+    return _suffix(path) in _FORMATS
 
 
 def volumes_below(folder: Path) -> Iterator[Path]:
@@ -96,5 +99,5 @@ def check_suffix(path: Path, like: Path) -> None:
         )
 
 
-def _known(path: Path) -> Format | None:
-    return _FORMATS.get(full_suffix(path).lower())
+def _suffix(path: Path) -> str:
+    return full_suffix(path).lower()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
 from napari_relabel.io.atomic import atomic_path
 from napari_relabel.review.errors import ReviewError
@@ -90,7 +88,10 @@ def write_layer_image(
 def _write(
     stem: Path, array: npt.NDArray[Any], grid_ndim: int, affine: npt.NDArray[np.float64]
 ) -> Path:
+    # Loaded when first needed, as the window opens without them.
     if grid_ndim == 2:
+        import tifffile
+
         path = stem.with_name(f"{stem.name}.tif")
         with atomic_path(path) as temporary:
             rgb = array.ndim == 3 and array.shape[-1] in (3, 4)
@@ -98,6 +99,8 @@ def _write(
                 temporary, array, photometric="rgb" if rgb else "minisblack", compression="zlib"
             )
         return path
+    import nibabel as nib
+
     path = stem.with_name(f"{stem.name}.nii.gz")
     with atomic_path(path) as temporary:
         nib.save(nib.Nifti1Image(np.ascontiguousarray(array), affine), temporary)
