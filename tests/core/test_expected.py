@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import isotonic_regression
 from scipy.stats import binomtest
 
 from napari_relabel.core.expected import binomial_interval, expected_right, surest
@@ -128,3 +129,24 @@ def test_the_interval_of_the_bootstrap_is_that_of_its_middle_95_percent():
     assert found.high == pytest.approx(exact.high, abs=0.006)
     assert str(found) == f"75% ({100 * found.low:.0f}-{100 * found.high:.0f})"
     assert str(found).startswith("75% (70-79)") or str(found).startswith("75% (71-79)")
+
+
+def test_where_scores_spread_wide_the_interval_is_that_of_the_bootstrap():
+    rng = np.random.default_rng(3)
+    scores = np.linspace(0, 1, 120)
+    right = rng.random(120) < chance(scores)
+    # Nearly all that is open lies where right and wrong meet; the two ends take in all decisions.
+    wanted = np.concatenate([np.full(98, 0.5), [0, 1]])
+    shares = []
+    for _ in range(600):
+        drawn = np.sort(rng.integers(0, 120, 120))
+        fitted = isotonic_regression(right[drawn].astype(float)).x
+        shares.append(np.interp(wanted, scores[drawn], fitted).mean())
+    found = expected_right(scores, right, wanted)
+    exact = binomtest(int(right.sum()), 120).proportion_ci(method="exact")
+    low, high = np.percentile(shares, [2.5, 97.5])
+    assert low < exact.low - 0.05 or high > exact.high + 0.05
+    assert found.low == pytest.approx(min(low, exact.low), abs=0.03)
+    assert found.high == pytest.approx(max(high, exact.high), abs=0.03)
+    inner = np.percentile(shares, [7, 93])
+    assert inner[0] - low > 0.03 or high - inner[1] > 0.03

@@ -216,3 +216,56 @@ def test_provenance_that_is_not_json(tmp_path):
 
 def test_sidecar_path():
     assert sidecar_path(Path("x/case.v1.nii.gz")) == Path("x/case.v1.json")
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_failed_export_leaves_the_one_before_as_it_was(tmp_path, monkeypatch, call):
+    labels = read_labels(make(tmp_path, "a.nii.gz"))
+    corrected, decided = review(labels)
+    out = tmp_path / "out" / "a.nii.gz"
+    for text in ("a", "b"):
+        # Provenance that sorts before and after the one that fails.
+        export_labels(out, labels, corrected, decided, {"text": text})
+        before = {p.name: p.read_bytes() for p in out.parent.iterdir()}
+        real, calls = os.replace, []
+
+        def full(*arguments, real=real, calls=calls):
+            calls.append(arguments)
+            if len(calls) == call:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(*arguments)
+
+        monkeypatch.setattr(os, "replace", full)
+        other = {"text": "b" if text == "a" else "a"}
+        with pytest.raises(OutputError, match="disk or quota is full"):
+            export_labels(out, labels, labels.indices, decided, other)
+        monkeypatch.setattr(os, "replace", real)
+        assert {p.name: p.read_bytes() for p in out.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("beside", ["{", '{"export": {"schema": "a", "mask": "a.nii.gz"}}'])
+def test_a_sidecar_of_others_is_not_replaced(tmp_path, beside):
+    labels = read_labels(make(tmp_path, "a.nii.gz"))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.json").write_text(beside)
+    with pytest.raises(InputError, match=r"a\.json was not written by an export"):
+        export_labels(out / "a.nii.gz", labels, *review(labels), {})
+    assert (out / "a.json").read_text() == beside
+
+
+def test_arrays_of_another_grid_are_refused(tmp_path):
+    labels = read_labels(make(tmp_path, "a.nii.gz"))
+    corrected, decided = review(labels)
+    for wrong in (corrected[1:], np.concatenate([corrected, corrected])):
+        with pytest.raises(ValueError, match="must have the grid"):
+            export_labels(tmp_path / "out.nii.gz", labels, wrong, decided, {})
+        with pytest.raises(ValueError, match="must have the grid"):
+            export_labels(tmp_path / "out.nii.gz", labels, corrected, wrong > 0, {})
+
+
+def test_an_export_says_of_which_version_it_is(tmp_path):
+    labels = read_labels(make(tmp_path, "a.nii.gz"))
+    report = export_labels(tmp_path / "out" / "a.nii.gz", labels, *review(labels), {})
+    record = json.loads(report.sidecar.read_text())["export"]
+    assert (record["schema"], record["version"]) == ("napari-relabel export", 1)

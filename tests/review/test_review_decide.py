@@ -80,3 +80,42 @@ def test_cases_without_estimate_are_named(tmp_path):
     report = decide(folder, max_fraction=1)
     assert [case.voxels > 0 for case in report.cases] == [True, False]
     assert "case1: it has no estimate" in report.warnings
+
+
+def test_what_the_defaults_are(tmp_path):
+    folder = make_folder(tmp_path, cases=2)
+    decide(folder, RuleOptions("gated"), 0.2, approve=True, max_fraction=1)
+    # Approved cases are decided again unless that is forbidden.
+    assert decide(folder, RuleOptions("gated"), 0.0, keep_approved=True).cases == ()
+    again = decide(folder, RuleOptions("gated"), 0.0)
+    assert [case.case_id for case in again.cases] == ["case0", "case1"]
+    # And at most a fifth of a case is changed.
+    everything = decide(make_folder(tmp_path / "other"), RuleOptions("uncertainty"), 0.0)
+    (case,) = everything.cases
+    assert case.capped
+    assert 0.15 < case.fraction <= 0.2
+
+
+def test_no_note_where_nothing_was_odd(tmp_path):
+    report = decide(make_folder(tmp_path), RuleOptions("gated"), 0.2, max_fraction=1)
+    assert not report.cases[0].capped
+    assert report.cases[0].warning == ""
+
+
+def test_locked_and_decided_voxels_are_left_alone(tmp_path):
+    folder = make_folder(tmp_path)
+    session = ReviewSession(folder, reviewer="auto")
+    session.set_options(RuleOptions("gated"))
+    session.set_delta(0.0)
+    proposed = session.candidates.score > 0
+    half = np.zeros(session.given.shape, bool)
+    half[:5] = True
+    session.reject_where(half)
+    session.lock_where(np.roll(half, 3, axis=0))
+    kept = (session.decisions != 0) | session.locked
+    before = session.corrected.copy()
+    session.close()
+    decide(folder, RuleOptions("gated"), 0.0, max_fraction=1)
+    after = ReviewSession(folder, reviewer="auto")
+    np.testing.assert_array_equal(after.corrected[kept], before[kept])
+    np.testing.assert_array_equal(after.decisions[~kept] == 1, proposed[~kept])
