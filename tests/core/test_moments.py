@@ -161,6 +161,7 @@ def test_samples_of_other_shapes_are_refused():
 def test_no_sample_no_maps():
     with pytest.raises(ValueError, match="no sample"):
         Moments().maps()
+    assert Moments().count == 0
     moments = stream(softmax_samples(0, 2, 2))
     moments.merge(Moments())
     assert moments.count == 2

@@ -295,6 +295,15 @@ def test_labels_are_checked():
         check_labels(np.array([0, -1]), (2,), 2)
 
 
+def test_a_threshold_of_1_is_never_also_where_resampling_overshot():
+    p = np.array([[0.0, 1.0, 1.00001]], np.float32)
+    estimate = Estimate("given", 1, 2, mean=np.stack([1 - p, p]).clip(0))
+    options = RuleOptions("conditional", thresholds={(0, 1): 1.0, (1, 0): 1.0})
+    found = candidates(np.zeros((1, 3), np.uint8), estimate, options)
+    assert not found.mask(0.0).any()
+    assert not found.score.any()
+
+
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_a_threshold_is_a_probability(threshold):
     with pytest.raises(ValueError, match="threshold of 0 -> 1 must be in"):

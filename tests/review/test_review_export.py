@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import nibabel as nib
 import numpy as np
@@ -156,8 +158,6 @@ def test_replay_notices_what_is_not_the_same(tmp_path, tamper):
     elif tamper == "not a mask":
         report.path.write_bytes(b"no")
     else:
-        import sqlite3
-
         for path in folder.journals.glob("*.sqlite"):
             with sqlite3.connect(path) as db:
                 db.execute("UPDATE action SET label = 0 WHERE kind = 'edit'")
@@ -183,6 +183,18 @@ def test_replay_notices_any_other_bytes(tmp_path):
     assert replay(folder, verify=True).ok
     # Some sort before the hash that is expected, some after it.
     assert min(hashes) < file_sha256(report.path) < max(hashes)
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "f" * 64])
+def test_replay_notices_that_the_journal_gives_other_labels(tmp_path, digest):
+    folder = decided_folder(tmp_path, cases=1)
+    export_review(folder, reviewer="ana")
+    for path in folder.journals.glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as db:
+            query = "UPDATE action SET note = json_set(note, '$.indices_sha256', ?)"
+            db.execute(f"{query} WHERE kind = 'export'", (digest,))
+            db.commit()
+    assert not replay(folder, verify=True).ok
 
 
 def test_every_combination_is_exported_bit_for_bit(tmp_path):

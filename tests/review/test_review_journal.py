@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from review_cases import make_folder
 
-from napari_relabel.review.chain import read_chain, reviewers
+from napari_relabel.review.chain import read_actions, read_chain, reviewers
 from napari_relabel.review.errors import JournalError
 from napari_relabel.review.journal import SCHEMA_VERSION, Context, JournalWriter, slug
 from napari_relabel.review.salvage import salvage
@@ -223,6 +223,22 @@ def test_names_that_look_alike_as_files_stay_apart(folder):
     second.reject()
     assert_same(state(ReviewSession(folder, reviewer="Jo Li")), state(first))
     assert_same(state(ReviewSession(folder, reviewer="Jo_Li")), state(second))
+    for name, kind in (("Jo Li", "accept"), ("Jo_Li", "reject")):
+        chain = read_chain(folder.journals, name)
+        assert {a.kind for a in chain.actions} - {"open"} == {kind}
+        assert {a.reviewer for a in chain.actions} == {name}
+
+
+def test_the_actions_of_one_journal(folder):
+    assert read_actions(folder.journals / "none.sqlite") == ()
+    session = open_session(folder)
+    session.accept()
+    session.next_case()
+    session.reject()
+    session.close()
+    path = journal_of(folder)
+    assert [a.kind for a in read_actions(path)] == ["open", "accept", "reject"]
+    assert [a.kind for a in read_actions(path, "case1")] == ["reject"]
 
 
 def test_sessions_that_ran_at_once_are_merged_by_parent(folder, monkeypatch):
@@ -236,6 +252,9 @@ def test_sessions_that_ran_at_once_are_merged_by_parent(folder, monkeypatch):
     right.redo()
     left.close()
     right.close()
+    chain = read_chain(folder.journals, "ana")
+    assert len(chain.heads) == 2
+    assert chain.actions[-1].id == chain.heads[-1]
     merged = ReviewSession(folder, reviewer="ana")
     both = (left.decisions > 0) | (right.decisions > 0)
     np.testing.assert_array_equal(merged.decisions > 0, both)
