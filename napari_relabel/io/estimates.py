@@ -67,7 +67,8 @@ def save_estimate(path: Path | str, estimate: Estimate) -> None:
     meta["maps"] = sorted(arrays)
     arrays["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        # Not with allow_pickle, which NumPy before 2.2 takes for one more array.
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_estimate(path: Path | str) -> Estimate:
