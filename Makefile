@@ -4,9 +4,10 @@ PYTHON ?= python3
 TORCH ?= cpu
 OUT ?= demo-output
 BENCH ?= runs/speed
+MUTATION ?= runs/mutation
 BIN = .venv/bin
 
-.PHONY: demo test lint unit soak bench docs clean
+.PHONY: demo test lint unit soak mutation bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -31,6 +32,14 @@ unit:
 soak:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python docs/reliability.py
+
+# Faults that are put into key modules: do the tests notice? Writes its table in docs/reliability.md. Goes on where it
+# was interrupted; about an hour.
+mutation:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	$(BIN)/pip install -q --target $(MUTATION)/tool -r docs/mutation.txt
+	PYTHONPATH=$(MUTATION)/tool OMP_WAIT_POLICY=passive $(BIN)/python docs/mutation.py run
+	PYTHONPATH=$(MUTATION)/tool $(BIN)/python docs/mutation.py report
 
 # Speed against peers and limits; writes docs/results_speed.md. Goes on where it was interrupted.
 bench:
