@@ -8,17 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from napari_relabel.core.arrays import FloatArray, LabelArray
 from napari_relabel.core.boxes import Box, shape_of
 from napari_relabel.core.frontier import Frontier
 from napari_relabel.core.gain import Floats, expected_gains, sums
-from napari_relabel.core.regions import extent, first_where
+from napari_relabel.core.regions import first_where
 from napari_relabel.core.regiontable import RegionTable
 from napari_relabel.core.rules import Candidates, check_delta
-from napari_relabel.core.runs import join_runs
+from napari_relabel.core.runs import boxes, first_of_each, join_runs, linked
 
 Ints = npt.NDArray[np.int64]
 
@@ -146,8 +144,7 @@ def find_chunked_regions(
         return _table(_Pieces.none(len(grid)), grid, delta, voxel_mm, counts, min_size, first_piece)
     whole = _Pieces(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
     pairs = np.concatenate(edges)
-    graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    component = connected_components(graph, directed=False)[1].astype(np.int64)
+    component, _ = linked(n, pairs[:, 0], pairs[:, 1])
     joined = _join(whole, component)
     return _table(joined, grid, delta, voxel_mm, counts, min_size, first_piece, component)
 
@@ -181,7 +178,7 @@ def _corner(box: Box) -> tuple[int, ...]:
 
 def _label(block: Block, delta: float) -> tuple[Ints, Ints, npt.NDArray[np.uint16]]:
     """Flat index, piece and transition of the voxels proposed."""
-    flat = np.flatnonzero(block.found.mask(delta))
+    flat = block.found.above(delta)
     source = block.labels.reshape(-1)[flat].astype(np.uint16)
     codes = source * 256 + block.found.target.reshape(-1)[flat] + 1
     return flat, join_runs(flat, codes, block.labels.shape).of_voxel, codes
@@ -194,15 +191,12 @@ def _describe(
     score = block.found.score.reshape(-1)[flat]
     highest = np.zeros(n, np.float32)
     np.maximum.at(highest, ids, score)
-    position = tuple(
-        inside + along.start
-        for inside, along in zip(np.unravel_index(flat, block.labels.shape), block.box, strict=True)
-    )
-    at = np.ravel_multi_index(position, grid).astype(np.int64)
-    first = first_where(np.ones(flat.size, np.bool_), ids, n)
+    position = np.stack(np.unravel_index(flat, block.labels.shape), axis=1) + _corner(block.box)
+    at = np.ravel_multi_index(tuple(position.T), grid).astype(np.int64)
+    first = first_of_each(ids, n)
     source = block.labels.reshape(-1)[flat[first]]
     target = block.found.target.reshape(-1)[flat[first]]
-    ends = [extent(along, ids, n) for along in position]
+    start, stop = boxes(position, position + 1, ids, n)
     of_source = of_target = np.zeros(n)
     if with_gain:
         assert block.mean is not None
@@ -217,8 +211,8 @@ def _describe(
         max_score=highest,
         first=at[first],
         anchor=at[first_where(score == highest[ids], ids, n)],
-        start=np.stack([start for start, _ in ends], axis=1),
-        stop=np.stack([stop for _, stop in ends], axis=1),
+        start=start,
+        stop=stop,
         of_source=of_source,
         of_target=of_target,
     )
@@ -235,10 +229,7 @@ def _join(pieces: _Pieces, component: Ints) -> _Pieces:
     # The first of those voxels that have the highest score.
     best = pieces.max_score == highest[component]
     np.minimum.at(anchor, component[best], pieces.anchor[best])
-    start = np.full((n, pieces.start.shape[1]), np.iinfo(np.int64).max)
-    stop = np.zeros_like(start)
-    np.minimum.at(start, component, pieces.start)
-    np.maximum.at(stop, component, pieces.stop)
+    start, stop = boxes(pieces.start, pieces.stop, component, n)
     voxels = np.zeros(n, np.int64)
     np.add.at(voxels, component, pieces.voxels)
     total, of_source, of_target = (

@@ -159,6 +159,7 @@ def _fit(scores: Floats, outcome: Floats, wanted: Floats) -> Floats:
     first = np.flatnonzero(np.diff(scores, prepend=-np.inf))
     counts = np.diff(first, append=len(scores))
     means = np.add.reduceat(outcome, first) / counts
+    # Loaded when first needed, as the window opens without it.
     from scipy.optimize import isotonic_regression
 
     fitted = isotonic_regression(means, weights=counts).x

@@ -13,7 +13,7 @@ from napari_relabel.core.distance import distances, touches_other
 from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.regiontable import Region, RegionTable
 from napari_relabel.core.rules import Candidates
-from napari_relabel.core.runs import join_runs
+from napari_relabel.core.runs import first_of_each, join_runs
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -149,22 +149,10 @@ def find_regions(
 def first_where(
     of_interest: npt.NDArray[np.bool_], ids: npt.NDArray[np.int64], n: int
 ) -> npt.NDArray[np.int64]:
-    """Position of the first voxel of interest of each component."""
-    last_to_first = np.flatnonzero(of_interest)[::-1]
-    out = np.zeros(n, np.int64)
-    out[ids[last_to_first]] = last_to_first
-    return out
-
-
-def extent(
-    along: npt.NDArray[np.intp], ids: npt.NDArray[np.int64], n: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where each component begins and ends along an axis, half open."""
-    start = np.full(n, np.iinfo(np.int64).max)
-    stop = np.zeros(n, np.int64)
-    np.minimum.at(start, ids, along)
-    np.maximum.at(stop, ids, along + 1)
-    return start, stop
+    """Position of the first voxel of interest of each component; each of them has one."""
+    places = np.flatnonzero(of_interest)
+    first: npt.NDArray[np.int64] = places[first_of_each(ids[places], n)]
+    return first
 
 
 def no_regions(

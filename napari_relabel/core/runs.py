@@ -54,7 +54,7 @@ class Runs:
     @cached_property
     def first(self) -> Ints:
         """Place in `flat` of the first voxel of each component."""
-        first: Ints = self.start[_first_of_each(self.component, self.n_components)]
+        first: Ints = self.start[first_of_each(self.component, self.n_components)]
         return first
 
     @cached_property
@@ -73,15 +73,10 @@ class Runs:
 
     def box(self) -> tuple[Ints, Ints]:
         """Bounding box of each component, half open: start and stop, each (components, ndim)."""
-        low = np.unravel_index(self.flat[self.start], self.shape)
-        high = [*(along + 1 for along in low[:-1]), low[-1] + self.length]
-        start = np.full((len(self.shape), self.n_components), np.iinfo(np.int64).max)
-        stop = np.zeros_like(start)
-        for axis in range(len(self.shape)):
-            # One axis at a time: for one-dimensional arrays this is thirty times as fast.
-            np.minimum.at(start[axis], self.component, low[axis])
-            np.maximum.at(stop[axis], self.component, high[axis])
-        return start.T, stop.T
+        low = np.stack(np.unravel_index(self.flat[self.start], self.shape), axis=1)
+        high = low + 1
+        high[:, -1] += self.length - 1
+        return boxes(low, high, self.component, self.n_components)
 
 
 def join_runs(flat: Ints, code: npt.NDArray[np.integer], shape: tuple[int, ...]) -> Runs:
@@ -113,7 +108,7 @@ def join_runs(flat: Ints, code: npt.NDArray[np.integer], shape: tuple[int, ...])
     pairs = [_touching(line[start], low, high, step, shape) for step in _steps(len(shape))]
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     alike = code[start[one]] == code[start[other]]
-    component, n = _join(start.size, one[alike], other[alike])
+    component, n = linked(start.size, one[alike], other[alike])
     return Runs(shape, flat, start, component, n)
 
 
@@ -153,7 +148,22 @@ def _fewer(keys: Ints, than: Ints) -> Ints:
     return place - np.arange(than.size)
 
 
-def _join(n: int, one: Ints, other: Ints) -> tuple[Ints, int]:
+def linked(n: int, one: Ints, other: Ints) -> tuple[Ints, int]:
+    """Components of 0, 1, ... n - 1 under links between them.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    one, other : ndarray, shape (links,), int64
+        What each link joins.
+
+    Returns
+    -------
+    component : ndarray, shape (n,), int64
+        0, 1, ... in the order of their first members.
+    n_components : int
+    """
     # Loaded when first needed, as the window opens without it.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -162,13 +172,39 @@ def _join(n: int, one: Ints, other: Ints) -> tuple[Ints, int]:
     ends = one.astype(np.int32), other.astype(np.int32)
     links = coo_array((np.ones(one.size, np.float64), ends), shape=(n, n))
     found, labels = connected_components(links, directed=False)
-    # In the order of first runs, whatever order the graph was walked in.
+    # In the order of first members, whatever order the graph was walked in.
     rank = np.empty(found, np.int64)
-    rank[np.argsort(_first_of_each(labels, found))] = np.arange(found)
+    rank[np.argsort(first_of_each(labels, found))] = np.arange(found)
     return rank[labels], int(found)
 
 
-def _first_of_each(values: npt.NDArray[np.integer], n: int) -> Ints:
+def boxes(low: Ints, high: Ints, ids: Ints, n: int) -> tuple[Ints, Ints]:
+    """Bounding boxes of components from those of their parts.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (parts, ndim), int64
+        Where each part begins and ends, half open.
+    ids : ndarray, shape (parts,), int64
+        Component of each part; every component has one.
+    n : int
+        How many components there are.
+
+    Returns
+    -------
+    start, stop : ndarray, shape (n, ndim), int64
+        Half open.
+    """
+    start = np.full((low.shape[1], n), np.iinfo(np.int64).max)
+    stop = np.zeros_like(start)
+    for axis in range(low.shape[1]):
+        # One axis at a time: for one-dimensional arrays this is thirty times as fast.
+        np.minimum.at(start[axis], ids, low[:, axis])
+        np.maximum.at(stop[axis], ids, high[:, axis])
+    return start.T, stop.T
+
+
+def first_of_each(values: npt.NDArray[np.integer], n: int) -> Ints:
     """Where each of 0, 1, ... n - 1 first is; every one of them is somewhere."""
     first = np.empty(n, np.int64)
     # Of several assignments to one place the last one holds.

@@ -67,7 +67,7 @@ class ProposalsModel(QAbstractTableModel):
         self._last: Region | None = None
         self._states: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._current: int | None = None
-        self._flagged: Mapping[int, str] = {}
+        self._flagged: Mapping[int, str] = NO_FLAGS
         self._names: dict[int, str] = {}
         self._slice_axis: int | None = None
         self._score_name = "score"

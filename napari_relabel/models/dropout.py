@@ -94,7 +94,8 @@ class SampledDropout(nn.Module):
     -----
     On the CPU, ``torch.nn.Dropout`` spends more time on drawing its mask with a serial Mersenne
     twister than the convolutions around it take; 16 bits per element from SFC64 are ten times
-    faster.
+    faster. It is not for training: a mask lasts until the next one is drawn, and a gradient would
+    need it longer.
     """
 
     def __init__(self, p: float, source: MaskSource, inplace: bool = False) -> None:

@@ -24,7 +24,7 @@ class ReviewFlagging(ReviewReversal):
     @property
     def flags(self) -> Flags:
         """Flagged places of the open case: what was said, by flat index of a voxel."""
-        return self._roster.status(self.case_id).flags
+        return self._roster.flags(self.case_id)
 
     def flagged_regions(self) -> dict[int, str]:
         """What was said of the flagged proposals of `snapshot`, by their ids."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,15 +62,6 @@ def followed(flags: Flags, action: Action) -> Flags:
         return with_note(flags, action.kind, json.loads(action.note or "null"))
 
 
-def flags_of(actions: Iterable[Action]) -> Flags:
-    """Flags of a case after a reviewer's actions on it, in order."""
-    flags = NO_FLAGS
-    for action in actions:
-        if action.kind in KINDS:
-            flags = followed(flags, action)
-    return flags
-
-
 def flags_in_words(flags: Flags, shape: Sequence[int]) -> list[dict[str, Any]]:
     """Flags as JSON values: the voxel along each axis, and what was said."""
     inside = [(voxel, flags[voxel]) for voxel in sorted(flags) if voxel < np.prod(shape)]
@@ -82,16 +73,20 @@ def flags_in_words(flags: Flags, shape: Sequence[int]) -> list[dict[str, Any]]:
 
 def flagged_regions(flags: Flags, regions: Regions) -> dict[int, str]:
     """What was said of proposals that hold a flagged voxel, by their ids."""
-    components = regions.components.reshape(-1)
     found: dict[int, str] = {}
-    for voxel, text in flags.items():
-        region_id = int(components[voxel]) if voxel < components.size else 0
-        if region_id:
-            found[region_id] = "; ".join(filter(None, (found.get(region_id), text)))
+    for voxel, region_id in _held(flags, regions):
+        found[region_id] = "; ".join(filter(None, (found.get(region_id), flags[voxel])))
     return found
 
 
 def voxels_in(flags: Flags, regions: Regions, region_id: int) -> list[int]:
     """The flagged voxels of one proposal."""
+    return [voxel for voxel, held_by in _held(flags, regions) if held_by == region_id]
+
+
+def _held(flags: Flags, regions: Regions) -> Iterator[tuple[int, int]]:
+    """Flagged voxels that a proposal holds, and its id."""
     components = regions.components.reshape(-1)
-    return [v for v in flags if v < components.size and components[v] == region_id]
+    for voxel in flags:
+        if voxel < components.size and components[voxel]:
+            yield voxel, int(components[voxel])

@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_relabel.review.casenotes import NOTHING_NOTED, CaseNote, merged, together
 from napari_relabel.review.chain import Chain
+from napari_relabel.review.flags import NO_FLAGS, Flags
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.journal import Context
 from napari_relabel.review.queue import CaseStatus, Gain, follow, statuses
@@ -44,6 +45,11 @@ class Roster:
     def approved(self) -> tuple[str, ...]:
         """Cases that stand approved."""
         return tuple(i for i, case in self._statuses.items() if case.status == "approved")
+
+    def flags(self, case_id: str) -> Flags:
+        """Flagged proposals of a case, without a look at the disk."""
+        status = self._statuses.get(case_id)
+        return NO_FLAGS if status is None else status.flags
 
     def note(self, case_id: str) -> CaseNote:
         """What this session knows of a case."""

@@ -16,7 +16,8 @@ from napari_relabel.core.progress import finish
 from napari_relabel.review.chain import read_chain
 from napari_relabel.review.errors import JournalError
 from napari_relabel.review.export import export_note
-from napari_relabel.review.flags import flag_note, flags_in_words, flags_of, with_note
+from napari_relabel.review.flags import flag_note, flags_in_words, with_note
+from napari_relabel.review.queue import statuses
 from napari_relabel.review.report import iter_report
 from napari_relabel.review.session import ReviewSession
 
@@ -88,7 +89,7 @@ def test_a_flag_stays_through_decisions_undo_delta_and_sessions(tmp_path):
     assert status.aside
     assert not status.flagged
     assert list(status.flags.values()) == ["is this a vessel?", ""]
-    assert flags_of(read_chain(folder.journals, "ana").of_case("case0")) == status.flags
+    assert statuses(read_chain(folder.journals, "ana").actions)["case0"].flags == status.flags
     again.set_delta(first.mean_score * 0.9)
     for region_id in list(again.flagged_regions()):
         assert again.unflag_proposal(region_id)
