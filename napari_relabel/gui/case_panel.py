@@ -115,7 +115,7 @@ class CasePanel(QWidget):
         self.cases.activated.connect(lambda i: commands.open_case(str(self.cases.itemData(i))))
         controller.case_changed.connect(self.update_cases)
         listing.rearranged.connect(self.update_cases)
-        listing.updated.connect(self._update_case)
+        listing.updated.connect(lambda case_id: self.update_status())
         actions.follow(self._show_keys)
 
     def update_cases(self) -> None:
@@ -158,10 +158,6 @@ class CasePanel(QWidget):
             f"{following.key_text}; {self._actions['next_undecided'].key_text} to the next "
             "undecided one"
         )
-
-    def _update_case(self, case_id: str) -> None:
-        if case_id == self._listing.current:
-            self.update_status()
 
     def _arrange(self, order: Arrangement) -> None:
         now = self._listing.arrangement

@@ -112,6 +112,7 @@ class ReviewDock(QScrollArea):
             self.reporting.close,
             self.listing.close,
             self.auditing.close,
+            self.saving.close,
             self.controller.close,
         ]
         self._build()
@@ -223,6 +224,7 @@ class ReviewDock(QScrollArea):
                 self.reporting.close,
                 self.listing.close,
                 self.auditing.close,
+                self.saving.close,
                 controller.abandon,
             ],
         )

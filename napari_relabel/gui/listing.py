@@ -158,8 +158,12 @@ class Listing(QObject):
 
     def follow_work(self) -> None:
         """Take in what the reviewer did to the open case."""
-        if self.order is not None and self.order.update(self._current):
-            self.updated.emit(self._current)
+        self.changed(self._current)
+
+    def changed(self, case_id: str) -> None:
+        """Take in that something was done to a case; another review need not have it."""
+        if self.order is not None and self.order.update(case_id):
+            self.updated.emit(case_id)
 
     def _list(self) -> None:
         self._ids = () if self.order is None else self.order.listed(self._current)

@@ -188,7 +188,9 @@ class CaseOrder:
         self._sorted = sorted_ids(tuple(self._cases.values()), self.workers, arrangement)
 
     def update(self, case_id: str) -> bool:
-        """Look at a case again, in its place; False where nothing about it has changed."""
+        """Look at a case again, in its place; False where nothing changed, or it is not there."""
+        if case_id not in self._cases:
+            return False
         now, before = self._status(case_id), self._cases[case_id]
         if now == before:
             return False

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.expected import Expected
-from napari_relabel.io.export import ExportReport
-from napari_relabel.review.ahead import actions_on
-from napari_relabel.review.audit_results import audit_reports
+from napari_relabel.review.approving import ReviewApproving
 from napari_relabel.review.bulk import bulk_note
 from napari_relabel.review.changes import Box, Change, ChangeKind, cropped_to
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.experience import note_of
-from napari_relabel.review.export import default_out, export_case, export_note
-from napari_relabel.review.flagging import ReviewFlagging
 from napari_relabel.review.history import Step
 
 
-class ReviewSession(ReviewFlagging):
+class ReviewSession(ReviewApproving):
     """Decisions of one reviewer about the cases of a REVIEW folder.
 
     Every action is in the reviewer's journal before it is applied and before a signal says so; an
@@ -207,53 +202,6 @@ class ReviewSession(ReviewFlagging):
         self._check_label(label)
         return self._mark_where("edit", mask, box, int(label))
 
-    # -- approval -------------------------------------------------------------------------------
-
-    @property
-    def is_approved(self) -> bool:
-        """Whether the case stands approved: any later change of a voxel withdraws it."""
-        return self._case.history.approved
-
-    def approve(self) -> None:
-        """Approve the case as it is; undecided proposals keep the given label."""
-        self._set_approved(True)
-
-    def unapprove(self) -> None:
-        """Withdraw the approval."""
-        self._set_approved(False)
-
-    def export(self, out: Path | str | None = None) -> ExportReport:
-        """Write the corrected mask of the open case, with a JSON record beside it.
-
-        Parameters
-        ----------
-        out : Path or str, optional
-            Folder; default: ``exports/<reviewer>`` in the REVIEW folder.
-
-        Returns
-        -------
-        ExportReport
-
-        Raises
-        ------
-        InputError
-            If it cannot be written, or the given labels have changed; nothing is left behind.
-        """
-        case = self._case
-        report = export_case(
-            self.folder,
-            case.labels,
-            case.state,
-            case.history,
-            actions_on(self.request(case.case_id)),
-            case.case_id,
-            self.reviewer,
-            default_out(self.folder, self.reviewer) if out is None else Path(out),
-            audit_reports(self.folder),
-        )
-        self._write("export", None, note=export_note(self.folder, report, case.state))
-        return report
-
     # -- within ---------------------------------------------------------------------------------
 
     def _check_label(self, label: int) -> None:
@@ -262,15 +210,6 @@ class ReviewSession(ReviewFlagging):
             raise ReviewError(
                 f"label {label} is not a class of {self._case.labels.path}: 0..{n_classes - 1}"
             )
-
-    def _set_approved(self, approved: bool) -> None:
-        if approved == self.is_approved:
-            return
-        self._write("approve" if approved else "unapprove", None)
-        self._journal.sync()
-        self._case.history.approved = approved
-        self._case.touch()
-        self.status_changed.emit()
 
     def _decide_region(self, kind: ChangeKind, region_id: int | None) -> int:
         case = self._case

@@ -29,6 +29,12 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin_settings
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-home"))
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for every mask that is saved: on a busy machine small ones take their time, too."""
+    monkeypatch.setattr("napari_relabel.gui.saving.PROMPT", 20)
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> ReviewFolder:
     return picture_review(tmp_path)

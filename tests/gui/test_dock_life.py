@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Generator
@@ -23,7 +24,9 @@ from napari_relabel.core.progress import Progress
 from napari_relabel.gui.dock import open_review
 from napari_relabel.gui.estimate_panel import bundled
 from napari_relabel.models import api
+from napari_relabel.review import approving
 from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.replay import replay
 from napari_relabel.review.session import ReviewSession
 
 
@@ -120,3 +123,24 @@ def test_a_script_that_closes_its_viewer_ends_well(pictures: ReviewFolder) -> No
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Error" not in done.stderr
+
+
+def test_closing_the_dock_waits_for_the_mask_that_is_being_saved(
+    viewer: napari.Viewer, qtbot: QtBot, pictures: ReviewFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, gate = approving.export_case, threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        assert gate.wait(20)
+        return write(*args, **kwargs)
+
+    monkeypatch.setattr(approving, "export_case", slow)
+    monkeypatch.setattr("napari_relabel.gui.saving.PROMPT", 0.01)
+    dock = open_review(viewer, pictures, reviewer="anna")
+    settle(dock)
+    dock.saving.save()
+    assert dock.saving.busy
+    threading.Timer(0.1, gate.set).start()
+    viewer.window.remove_dock_widget("all")
+    report = replay(pictures, verify=True)
+    assert [export.verdict for case in report.cases for export in case.exports] == ["same"]
