@@ -21,6 +21,7 @@ from napari_relabel.gui.workers import Task
 from napari_relabel.io.maps import Holds, MapVolume, read_map
 from napari_relabel.io.trust import NotTrustedError, trust
 from napari_relabel.models.options import SamplingMethod
+from napari_relabel.review.parts import check_whole
 from napari_relabel.review.session import ReviewSession
 
 _TITLES: dict[Method, str] = {
@@ -158,6 +159,8 @@ class Estimating(QObject):
     def _start(self, work: Callable[[], Generator[Step, None, Estimate]], done: str) -> None:
         session = self._controller.session
         assert session is not None
+        if not self._controller.attempt(partial(check_whole, session.case_id)):
+            return
         self._session, self._case, self._agenda = session, session.case_id, None
         self._done = done
         self._task.start(work)

@@ -70,27 +70,32 @@ class Saving(QObject):
         session, place = self._controller.session, self.place
         if session is None or place is None:
             return
-        started: list[PendingExport] = []
+        started: list[PendingExport | None] = []
+        case_id = session.case_id
 
         def work() -> None:
             # No more than one at a time, however fast the keys are: each holds a case in memory.
             if self._pending is None or self._conclude(self._pending):
                 self._undecided = session.snapshot.open_regions
                 started.append(session.save(self._pool, place))
-                wait([started[0].result], PROMPT)
+                if started[0] is not None:
+                    wait([started[0].result], PROMPT)
 
         if not self._controller.attempt(work, slow=True) or not started:
             return
         self._pending = pending = started[0]
-        self._listing.changed(pending.case_id)
-        if pending.result.done():
+        self._listing.changed(case_id)
+        if pending is None:
+            left = session.parts_left
+            said = f"Approved; the mask is saved with the last of its parts, {left:,} are left"
+        elif pending.result.done():
             said = self._conclude(pending)
             if not said:
                 return
         else:
-            said = f"Saving the mask of {pending.case_id} meanwhile"
+            said = f"Saving the mask of {pending.exported.case_id} meanwhile"
             pending.result.add_done_callback(partial(self._report, pending))
-        self._go_on(pending.case_id, said)
+        self._go_on(case_id, said)
 
     def close(self) -> None:
         """Wait for a mask that is being written; nothing is told any more."""

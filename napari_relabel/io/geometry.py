@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,15 @@ class Geometry:
             raise ValueError("its affine gives voxels without extent (a zero column)")
         matrix.setflags(write=False)
         return cls(matrix, tuple(float(edge) for edge in edges))
+
+    def moved(self, start: Sequence[int]) -> Geometry:
+        """Geometry of a part of the array that begins at these indices."""
+        if self.affine is None:
+            return self
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, : len(start)] @ np.asarray(start, np.float64)
+        affine.setflags(write=False)
+        return Geometry(affine, self.voxel_mm)
 
     def matches(self, other: Geometry, tolerance_mm: float | None = None) -> str | None:
         """Compare with the geometry of an array of the same shape.

@@ -22,6 +22,7 @@ from napari_relabel.io.labelcodes import MAX_CLASSES, decode
 from napari_relabel.io.ngff import Multiscale
 from napari_relabel.io.omezarr import check_stored, geometry_of, opened
 from napari_relabel.io.raw import Raw
+from napari_relabel.io.volume import ImageVolume, LabelVolume
 
 #: Voxels along each axis that are read at a time where nothing else asks for a size.
 SIDE = {2: 1024, 3: 128}
@@ -116,6 +117,12 @@ class LazyImage(LazyVolume):
         data, channel_axis = image_array(self.raw(box), self.path)
         return data[None] if channel_axis is None else np.moveaxis(data, channel_axis, 0)
 
+    def part(self, box: Box, sha256: str) -> ImageVolume:
+        """A box of the image in memory, with the hash that the whole is known to have."""
+        data, channel_axis = image_array(self.raw(box), self.path)
+        corner = [along.start for along in box]
+        return ImageVolume(data, channel_axis, self.geometry.moved(corner), self.path, sha256)
+
 
 @dataclass(frozen=True, eq=False)
 class LazyLabels(LazyVolume):
@@ -137,6 +144,21 @@ class LazyLabels(LazyVolume):
     def indices(self, box: Box) -> npt.NDArray[np.uint8]:
         """Class indices in a box."""
         return decode(self.raw(box), self.path, self.values).indices
+
+    def part(self, box: Box, sha256: str) -> LabelVolume:
+        """A box of the labels in memory, with the hash that the whole is known to have."""
+        raw = self.raw(box)
+        coded = decode(raw, self.path, self.values)
+        return LabelVolume(
+            indices=coded.indices,
+            values=coded.values,
+            stored=raw.array,
+            geometry=self.geometry.moved([along.start for along in box]),
+            path=self.path,
+            sha256=sha256,
+            codes=coded.codes,
+            extra_axes=raw.extra_axes,
+        )
 
     def present(self) -> tuple[int, ...]:
         """Label values that occur, found by reading all of them once."""

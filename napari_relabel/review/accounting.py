@@ -106,11 +106,11 @@ def account_for(
     if not work:
         return None
     labels = folder.load_labels(case_id)
-    state, history = restore(labels, actions)
+    state, history = restore(labels, actions, case_id)
     mm = labels.geometry.voxel_mm
     ml = float(np.prod(mm)) / 1000 if mm is not None and state.given.ndim == 3 else None
     changed = int(state.confusion.sum() - np.trace(state.confusion))
-    approvals = [a.time for a in actions if a.kind == "approve"]
+    approvals = [a.time for a in work if (a.kind, a.case_id) == ("approve", case_id)]
     aside = statuses(work).get(case_id) or CaseStatus(case_id)
     unit = 1.0 if ml is None else ml
     before, after = state.confusion.sum(axis=1), state.confusion.sum(axis=0)

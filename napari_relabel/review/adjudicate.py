@@ -95,7 +95,8 @@ def iter_adjudicate(
     twice = [case for case in folder.cases if case.id in approved]
     if not twice:
         raise ReviewError(
-            f"{folder.path} has no case that two people have approved: nothing to adjudicate"
+            f"{folder.path} has no case that two people have approved: nothing to adjudicate "
+            "(parts of large cases are compared, but not adjudicated)"
         )
     k = len(folder.values)
     any_vote = {(a, b): _ANY_VOTE for a in range(k) for b in range(k) if a != b}

@@ -134,14 +134,14 @@ def iter_agreement(folder: ReviewFolder) -> Generator[Progress, None, tuple[Pair
     chains = all_chains(folder)
     twice = approved_twice(chains)
     found: dict[tuple[str, str], list[CaseAgreement]] = {}
-    for i, case in enumerate(folder.cases):
-        yield Progress(i, len(folder.cases), case.id)
-        if case.id not in twice:
+    for i, case_id in enumerate(folder.review_ids):
+        yield Progress(i, len(folder.review_ids), case_id)
+        if case_id not in twice:
             continue
-        labels = folder.load_labels(case.id)
-        for one, other in combinations(verdicts(labels, chains, case.id), 2):
+        labels = folder.load_labels(case_id)
+        for one, other in combinations(verdicts(labels, chains, case_id), 2):
             pair = one.reviewer, other.reviewer
-            found.setdefault(pair, []).append(compare(case.id, labels, one, other))
+            found.setdefault(pair, []).append(compare(case_id, labels, one, other))
     return tuple(
         PairAgreement(pair, tuple(sorted(cases, key=lambda case: -case.disputed)))
         for pair, cases in found.items()
@@ -183,7 +183,7 @@ def verdicts(labels: LabelVolume, chains: dict[str, Chain], case_id: str) -> lis
     for name, chain in chains.items():
         actions = chain.of_case(case_id)
         if actions:
-            state, history = restore(labels, actions)
+            state, history = restore(labels, actions, case_id)
             if history.approved:
                 decided = state.decisions != UNDECIDED
                 found.append(Verdict(name, state.corrected, decided, actions[-1].id))

@@ -108,7 +108,7 @@ def prepare_case(request: CaseRequest, *, complete: bool = True) -> PreparedCase
     folder, case_id = request.folder, request.case_id
     files = marks(folder, case_id)
     data = folder.load(case_id, image=complete)
-    state, history = restore(data.labels, actions_on(request))
+    state, history = restore(data.labels, actions_on(request), case_id)
     case = OpenCase(case_id, data.labels, data.estimate, state, history, defer=request.defer)
     propose(case, request.resume)
     if complete:
@@ -133,6 +133,7 @@ def actions_on(request: CaseRequest) -> list[Action]:
     """
     return [
         *request.chain.of_case(request.case_id),
+        # Other parts of its case share no voxel with it.
         *read_actions(request.journal, request.case_id),
     ]
 

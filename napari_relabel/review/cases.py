@@ -56,7 +56,9 @@ class ReviewCases:
         self._resume = self._resumed().with_learnt(self.folder.learnt)
         self._image: ImageVolume | None = None
         known = self._resume.case if self._resume.case in self.case_ids else None
-        self._case = self._load(case_id or known or self.case_ids[0])
+        if case_id is not None:
+            known = next(iter(self.folder.parts(case_id)), case_id)
+        self._case = self._load(known or self.case_ids[0])
         if self.case_id == self._resume.case:
             self._case.worklist.skipped = list(self._resume.skipped)
             self._case.worklist.anchor = self._resume.anchor
@@ -68,8 +70,8 @@ class ReviewCases:
 
     @property
     def case_ids(self) -> tuple[str, ...]:
-        """All cases, in the order of the folder."""
-        return tuple(case.id for case in self.folder.cases)
+        """All that is reviewed, in the order of the folder: cases, large ones by their parts."""
+        return self.folder.review_ids
 
     @property
     def case_id(self) -> str:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from napari_relabel.review.changes import Change
 from napari_relabel.review.errors import JournalError
 from napari_relabel.review.journal import Context, slug
 from napari_relabel.review.journalfile import SOUND, meta_of, notes_of, open_journal
+from napari_relabel.review.parts import concern, place_of
 
 FLAG_PROPOSAL, UNFLAG_PROPOSAL = "flag_proposal", "unflag_proposal"
 
@@ -86,8 +88,19 @@ class Chain:
     sessions: Mapping[Path, Mapping[str, CaseNote]] = field(default_factory=dict)
 
     def of_case(self, case_id: str) -> tuple[Action, ...]:
-        """Actions about one case."""
-        return tuple(a for a in self.actions if a.case_id == case_id)
+        """Actions about a case or a part: also those on parts of it, or on the whole of it."""
+        family = self._families.get(place_of(case_id).case_id, ())
+        related = {i for i in family if concern(i, case_id)}
+        return tuple(a for a in self.actions if a.case_id in related)
+
+    @cached_property
+    def _families(self) -> dict[str, set[str]]:
+        """Ids that were acted on, by the case that they are all or a part of."""
+        found: dict[str, set[str]] = {}
+        for action in self.actions:
+            if action.case_id is not None:
+                found.setdefault(place_of(action.case_id).case_id, set()).add(action.case_id)
+        return found
 
     def until(self, heads: Iterable[str]) -> Chain:
         """The chain as it was when it ended with `heads`."""
@@ -97,6 +110,11 @@ class Chain:
     def up_to(self, action_id: str) -> tuple[Action, ...]:
         """An action and all that it builds on, in order."""
         return tuple(_ordered({a.id: a for a in self.actions}, [action_id]))
+
+
+def is_on(action: Action, case_id: str) -> bool:
+    """Whether an action is about a case or a part, or one that shares voxels with it."""
+    return action.case_id is not None and concern(action.case_id, case_id)
 
 
 def reviewers(folder: Path, *, strict: bool = False) -> tuple[str, ...]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from napari_relabel.core.arrays import most_probable
-from napari_relabel.core.boxes import Box
+from napari_relabel.core.boxes import Box, common, within
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.review.bulk import bulk_note
 from napari_relabel.review.chain import read_chain
-from napari_relabel.review.changes import whole
+from napari_relabel.review.changes import Change, whole
 from napari_relabel.review.chunks import ChunkedCase
 from napari_relabel.review.chunkstate import ChunkedState
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.journal import Context, Entry, JournalWriter
+from napari_relabel.review.parts import place_of
 from napari_relabel.review.records import options_to_json
 
 
@@ -75,13 +78,15 @@ def decide_chunked(
     labels = folder.open_labels(case_id)
     folder.check_unchanged(case_id)
     store = EstimateStore.open(folder.estimate_path(case_id))
-    state = ChunkedState(labels, store.side, chain.of_case(case_id))
+    actions, parts = chain.of_case(case_id), folder.parts(case_id)
+    state = ChunkedState(labels, store.side, actions, case_id, parts)
     if keep_approved and state.history.approved:
         return None
-    case = ChunkedCase(labels, store, options, state)
+    kept = state.approved_parts if keep_approved else ()
+    case = ChunkedCase(labels, store, options, state, kept)
     wanted = next(case.blocks()).found.default_delta if delta is None else delta
     regions = case.propose(wanted, min_size=min_size, max_fraction=max_fraction)
-    context = Context(
+    about = Context(
         case_id=case_id,
         base_hash=folder.record(case_id).labels_sha256,
         rule=options.rule,
@@ -91,14 +96,17 @@ def decide_chunked(
         method=store.about["method"],
         model_hash=store.about["model_hash"],
     )
-    entries: list[Entry] = []
-    voxels = agreeing = above = decided = 0
+    tallies = [_Tally(part) for part in parts or (case_id,) if part not in kept]
+    voxels = agreeing = 0
     note = {**bulk_note(), "automatic": True}
     for block in case.blocks():
+        tally = next((t for t in tallies if t.holds(block.box)), None)
+        if tally is None:
+            continue
         here = state.at(block.box)
         proposed = block.found.mask(regions.delta)
-        above += int(np.count_nonzero(proposed))
-        decided += here.decided
+        tally.open += int(np.count_nonzero(proposed))
+        tally.decided += here.decided
         if min_size > 1:
             proposed &= regions.components(block) > 0
         change = here.change("accept", whole(proposed.shape), proposed, block.found.target)
@@ -107,17 +115,10 @@ def decide_chunked(
             against = most_probable(block.mean)[proposed] == block.labels[proposed]
             agreeing += int(np.count_nonzero(against))
             voxels += change.voxels
-            moved = replace(change, box=_moved(change.box, block.box))
-            entries.append(Entry("accept", context, moved, note=note))
-    done = decided
-    for n, entry in enumerate(entries):
-        assert entry.change is not None
-        done += entry.change.voxels
-        left = above - (done - decided)
-        entries[n] = entry._replace(context=replace(context, open_after=left, decided_after=done))
-    if approve:
-        last = replace(context, open_after=above - voxels, decided_after=done)
-        entries.append(Entry("approve", last, note={"automatic": True}))
+            tally.changes.append(replace(change, box=tally.place(change.box, block.box)))
+    entries: list[Entry] = []
+    for tally in tallies:
+        entries += tally.entries(about, note, approve=approve)
     journal = JournalWriter(folder.journals, reviewer, chain.heads)
     try:
         if entries:
@@ -128,7 +129,32 @@ def decide_chunked(
     return Accepted(voxels, math.prod(store.grid), wanted, regions.delta, agreeing)
 
 
-def _moved(inner: Box, outer: Box) -> Box:
-    return tuple(
-        slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, outer, strict=True)
-    )
+class _Tally:
+    """What is decided of a part of a case, or of all of it, with the counts that it leaves."""
+
+    def __init__(self, case_id: str) -> None:
+        self._case_id = case_id
+        self._box = place_of(case_id).box
+        self.changes: list[Change] = []
+        self.open = self.decided = 0
+
+    def holds(self, block: Box) -> bool:
+        return self._box is None or common(self._box, block) == block
+
+    def place(self, inner: Box, block: Box) -> Box:
+        """A box within a block on the grid of the part."""
+        outer = block if self._box is None else within(block, self._box)
+        return tuple(
+            slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, outer, strict=True)
+        )
+
+    def entries(self, about: Context, note: Mapping[str, Any], *, approve: bool) -> Iterator[Entry]:
+        context = replace(about, case_id=self._case_id)
+        left, done = self.open, self.decided
+        for change in self.changes:
+            left, done = left - change.voxels, done + change.voxels
+            now = replace(context, open_after=left, decided_after=done)
+            yield Entry("accept", now, change, note=note)
+        if approve:
+            last = replace(context, open_after=left, decided_after=done)
+            yield Entry("approve", last, note={"automatic": True})

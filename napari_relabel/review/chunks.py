@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from napari_relabel.core.arrays import FloatArray
-from napari_relabel.core.boxes import boxes
+from napari_relabel.core.boxes import boxes, common, within
 from napari_relabel.core.chunkedregions import Block, ChunkedRegions, find_chunked_regions
 from napari_relabel.core.gain import expected_counts
 from napari_relabel.core.rules import RuleOptions, candidates
@@ -19,6 +19,7 @@ from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.lazy import LazyLabels
 from napari_relabel.review.changes import whole
 from napari_relabel.review.chunkstate import ChunkedState
+from napari_relabel.review.parts import place_of
 
 
 class ChunkedCase:
@@ -34,6 +35,8 @@ class ChunkedCase:
         Which rule, and how.
     state : ChunkedState, optional
         Decisions so far: only voxels that are free are proposed.
+    kept : sequence of str, optional
+        Parts of the case in which nothing is proposed.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class ChunkedCase:
         store: EstimateStore,
         options: RuleOptions | None = None,
         state: ChunkedState | None = None,
+        kept: Sequence[str] = (),
     ) -> None:
         if labels.grid != store.grid or labels.n_classes != store.n_classes:
             raise ValueError(
@@ -63,6 +67,7 @@ class ChunkedCase:
         self.labels = labels
         self.store = store
         self._state = state
+        self._kept = [place.box for place in map(place_of, kept) if place.box is not None]
         k = store.n_classes
         both, size, labelled = np.zeros(k), np.zeros(k), np.zeros(k)
         for box in boxes(store.grid, store.side):
@@ -89,6 +94,10 @@ class ChunkedCase:
             found = candidates(given, estimate, self.options)
             if self._state is not None:
                 free = self._state.at(box).free(whole(given.shape))
+                for part in self._kept:
+                    shared = common(part, box)
+                    if shared is not None:
+                        free[within(shared, box)] = False
                 found = replace(found, score=np.multiply(found.score, free))
             yield Block(box, given, found, estimate.probabilities)
 

@@ -12,7 +12,7 @@ from napari_relabel.io.exportchunked import CorrectedBlock
 from napari_relabel.io.lazy import LazyLabels
 from napari_relabel.review.chain import Action, load_changes
 from napari_relabel.review.changes import UNDECIDED, Change, check_change, part_of
-from napari_relabel.review.history import History, check_base, damage_of, walk
+from napari_relabel.review.history import History, check_base, damage_of, standing_in, walk
 from napari_relabel.review.provenance import DECISIONS, Outcome
 from napari_relabel.review.state import CaseState, mean_dice
 
@@ -27,7 +27,11 @@ class ChunkedState:
     side : tuple of int
         Voxels per chunk along each axis.
     actions : sequence of Action
-        The reviewer's actions on the case, in order.
+        The reviewer's actions on the case and its parts, in order.
+    case_id : str
+        Its id.
+    parts : sequence of str
+        Ids of the parts that it is reviewed in.
 
     Raises
     ------
@@ -39,21 +43,32 @@ class ChunkedState:
     Attributes
     ----------
     history : History
-        What was done, and whether the case stands approved.
+        What was done, and whether the case stands approved: as a whole, or all of its parts.
+    approved_parts : tuple of str
+        Parts that stand approved.
     """
 
     def __init__(
-        self, labels: LazyLabels, side: tuple[int, ...], actions: Sequence[Action]
+        self,
+        labels: LazyLabels,
+        side: tuple[int, ...],
+        actions: Sequence[Action],
+        case_id: str,
+        parts: Sequence[str] = (),
     ) -> None:
         check_base(labels, actions)
         self._labels = labels
         self._side = side
-        self.history = History()
         self._steps: list[tuple[Change, bool]] = []
-        for action, change, forward in walk(actions, load_changes(actions), self.history):
+        of: dict[str, History] = {case_id: History()}
+        for action, change, forward in walk(case_id, actions, load_changes(actions), of):
             with damage_of(action):
                 check_change(change, labels.grid, labels.n_classes)
             self._steps.append((change, forward))
+        self.approved_parts = tuple(part for part in parts if part in of and of[part].approved)
+        self.history = of.pop(case_id)
+        self.history.elsewhere = standing_in(of)
+        self.history.approved |= bool(parts) and len(self.approved_parts) == len(parts)
 
     def at(self, box: Box) -> CaseState:
         """The decisions in a box, as of a case of its size."""

@@ -265,13 +265,13 @@ def iter_check(folder: ReviewFolder) -> Generator[Progress, None, tuple[CheckedA
 
 
 def _iter_units(folder: ReviewFolder, chain: Chain) -> Generator[Progress, None, list[Unit]]:
-    known = {case.id for case in folder.cases}
+    known = set(folder.review_ids)
     case_ids = [case_id for case_id in cases_with_bulk(chain) if case_id in known]
     units: list[Unit] = []
     for i, case_id in enumerate(case_ids):
         yield Progress(i, len(case_ids), case_id)
         actions = chain.of_case(case_id)
-        state, history = restore(folder.load_labels(case_id), actions)
+        state, history = restore(folder.load_labels(case_id), actions, case_id)
         units += standing_units(case_id, state, history, actions)
     return units
 

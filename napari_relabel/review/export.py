@@ -97,21 +97,17 @@ def export_review(
         for case in folder.cases:
             actions = chain.of_case(case.id)
             if folder.is_chunked(case.id):
-                found = _export_chunked(
-                    folder, case.id, actions, reviewer, out, audits, only_approved=only_approved
-                )
-                if found is None:
+                try:
+                    reports[case.id], note = export_chunked_case(
+                        folder, case.id, actions, reviewer, out, audits, only_approved=only_approved
+                    )
+                except NotApprovedError:
                     left_out.append(case.id)
                     continue
-                reports[case.id], digest = found
-                journal.append(
-                    "export",
-                    Context(case.id, case.labels_sha256),
-                    note=_note(folder, reports[case.id], digest),
-                )
+                journal.append("export", Context(case.id, case.labels_sha256), note=note)
                 continue
             labels = folder.load_labels(case.id)
-            state, history = restore(labels, actions)
+            state, history = restore(labels, actions, case.id)
             if only_approved and not history.approved:
                 left_out.append(case.id)
                 continue
@@ -163,7 +159,11 @@ def _note(folder: ReviewFolder, report: ExportReport, digest: str) -> dict[str, 
     }
 
 
-def _export_chunked(
+class NotApprovedError(ReviewError):
+    """A case is not approved."""
+
+
+def export_chunked_case(
     folder: ReviewFolder,
     case_id: str,
     actions: Sequence[Action],
@@ -171,15 +171,21 @@ def _export_chunked(
     out: Path,
     audits: Iterable[AuditReport],
     *,
-    only_approved: bool,
-) -> tuple[ExportReport, str] | None:
-    """Write the mask of a case on disk; None where it is left out because nobody approved it."""
+    only_approved: bool = False,
+) -> tuple[ExportReport, dict[str, Any]]:
+    """Write the mask of a case on disk; what was written, and what the journal keeps of it.
+
+    Raises
+    ------
+    NotApprovedError
+        With `only_approved`, where nobody approved the case or some of its parts.
+    """
     labels, record = folder.open_labels(case_id), folder.record(case_id)
     folder.check_unchanged(case_id)
     side = EstimateStore.open(folder.estimate_path(case_id)).side
-    state = ChunkedState(labels, side, actions)
+    state = ChunkedState(labels, side, actions, case_id, folder.parts(case_id))
     if only_approved and not state.history.approved:
-        return None
+        raise NotApprovedError(f"{case_id} is not approved: approve it first")
     digest = ""
 
     def provenance(indices: str) -> dict[str, Any]:
@@ -190,7 +196,7 @@ def _export_chunked(
 
     target = out / f"{record.file_name}{full_suffix(labels.path)}"
     report = export_chunked(target, labels, state.corrected, provenance)
-    return report, digest
+    return report, _note(folder, report, digest)
 
 
 def default_out(folder: ReviewFolder, reviewer: str) -> Path:

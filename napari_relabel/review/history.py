@@ -13,6 +13,7 @@ from napari_relabel.review.chain import Action, load_changes
 from napari_relabel.review.changes import Change, check_change
 from napari_relabel.review.errors import JournalError, ReviewError
 from napari_relabel.review.journalfile import REMEDY
+from napari_relabel.review.parts import concern, seen_from
 from napari_relabel.review.state import CaseState
 
 _DAMAGE = (ValueError, LookupError, TypeError, OverflowError, MemoryError, zlib.error)
@@ -34,7 +35,12 @@ class History:
         The next to undo, and the next to redo, is last.
     approved : bool
         True after `approve` until the next change of a voxel.
+    elsewhere : frozenset of str
+        Ids of steps that stand, on parts of the case or on what it is a part of: what they did is
+        seen here and cannot be undone here.
     """
+
+    elsewhere: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.done: list[Step] = []
@@ -69,8 +75,19 @@ def _take(steps: list[Step], step: Step) -> None:
             return
 
 
-def restore(labels: LabelVolume, actions: Sequence[Action]) -> tuple[CaseState, History]:
-    """Decisions about a case from its given labels and a reviewer's actions on it, in order.
+def restore(
+    labels: LabelVolume, actions: Sequence[Action], case_id: str
+) -> tuple[CaseState, History]:
+    """Decisions about a case or a part from its given labels and what a reviewer did to it.
+
+    Parameters
+    ----------
+    labels : LabelVolume
+        Given labels.
+    actions : sequence of Action
+        Of the reviewer on it, in order; see `napari_relabel.review.chain.Chain.of_case`.
+    case_id : str
+        Its id.
 
     Raises
     ------
@@ -81,7 +98,19 @@ def restore(labels: LabelVolume, actions: Sequence[Action]) -> tuple[CaseState, 
     """
     check_base(labels, actions)
     state = CaseState(labels.indices, labels.n_classes)
-    return state, rebuild(state, actions, load_changes(actions))
+    histories: dict[str, History] = {case_id: History()}
+    for action, change, forward in walk(case_id, actions, load_changes(actions), histories):
+        with damage_of(action):
+            check_change(change, state.given.shape, state.n_classes)
+            state.commit(state.forward(change) if forward else state.backward(change))
+    history = histories.pop(case_id)
+    history.elsewhere = standing_in(histories)
+    return state, history
+
+
+def standing_in(histories: Mapping[str, History]) -> frozenset[str]:
+    """Ids of the steps that stand."""
+    return frozenset(step.id for history in histories.values() for step in history.done)
 
 
 def check_base(labels: LabelVolume | LazyLabels, actions: Iterable[Action]) -> None:
@@ -94,58 +123,44 @@ def check_base(labels: LabelVolume | LazyLabels, actions: Iterable[Action]) -> N
             )
 
 
-def rebuild(state: CaseState, actions: Iterable[Action], changes: Mapping[str, Change]) -> History:
-    """Do again, on a fresh state, what a reviewer did to a case.
-
-    Parameters
-    ----------
-    state : CaseState
-        With nothing decided; changed in place.
-    actions : iterable of Action
-        Of this case, in order.
-    changes : mapping
-        Their voxels, see `load_changes`.
-
-    Returns
-    -------
-    History
-
-    Raises
-    ------
-    JournalError
-        If voxels in a journal are damaged.
-    """
-    history = History()
-    for action, change, forward in walk(actions, changes, history):
-        with damage_of(action):
-            check_change(change, state.given.shape, state.n_classes)
-            state.commit(state.forward(change) if forward else state.backward(change))
-    return history
-
-
 def walk(
-    actions: Iterable[Action], changes: Mapping[str, Change], history: History
+    case_id: str,
+    actions: Iterable[Action],
+    changes: Mapping[str, Change],
+    histories: dict[str, History],
 ) -> Iterator[tuple[Action, Change, bool]]:
-    """What was done (True) and undone (False), in order.
+    """What was done (True) and undone (False) to a case or a part, in order.
 
     Parameters
     ----------
+    case_id : str
+        Its id.
     actions : iterable of Action
-        Of one case, in order.
+        On it, on parts of it, and on what it is a part of, in order.
     changes : mapping
         Their voxels, see `load_changes`.
-    history : History
-        Brought up to date on the way.
+    histories : dict of str to History
+        Brought up to date on the way: each id has its own, as what was done to one cannot be undone
+        from another.
 
     Yields
     ------
     Action, Change, bool
+        On the grid of `case_id`.
     """
     for action in actions:
+        assert action.case_id is not None
         with damage_of(action):
-            turned = _turn(history, action, changes)
-        if turned is not None:
-            yield action, *turned
+            turned = _turn(histories.setdefault(action.case_id, History()), action, changes)
+            if turned is None:
+                continue
+            change, forward = turned
+            for other, history in histories.items():
+                if other != action.case_id and history.approved and concern(other, action.case_id):
+                    history.approved = seen_from(other, action.case_id, change) is None
+            seen = seen_from(case_id, action.case_id, change)
+        if seen is not None:
+            yield action, seen, forward
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def iter_learn(
     reviewer = pick_reviewer(folder, reviewer)
     chain = read_chain(folder.journals, reviewer)
     approved = approved_cases(chain)
-    known = [case.id for case in folder.cases if folder.estimate_path(case.id).exists()]
+    known = [i for i in folder.review_ids if folder.estimate_path(i).exists()]
     usable = [case_id for case_id in known if approved.get(case_id)]
     if len(usable) < FEWEST:
         raise ReviewError(
@@ -151,9 +151,9 @@ def iter_learn(
         learnt_from=tuple(usable),
         open_cases=open_cases,
         left_out=tuple(
-            case.id
-            for case in folder.cases
-            if case.id not in approved and case.id not in open_cases
+            case_id
+            for case_id in folder.review_ids
+            if case_id not in approved and case_id not in open_cases
         ),
         voxels={case_id: n for case_id, n in voxels.items() if n},
     )
@@ -172,7 +172,7 @@ def approved_cases(chain: Chain) -> dict[str, bool]:
 def _table(folder: ReviewFolder, chain: Chain, case_id: str) -> CaseTable:
     data = folder.load(case_id)
     assert data.estimate is not None
-    state, _ = restore(data.labels, chain.of_case(case_id))
+    state, _ = restore(data.labels, chain.of_case(case_id), case_id)
     return tabulate(Reviewed(state.given, state.corrected, data.estimate))
 
 
@@ -184,6 +184,6 @@ def _would_change(
     assert data.estimate is not None
     if data.estimate.mean is None and options.rule != "uncertainty":
         return None
-    state, _ = restore(data.labels, chain.of_case(case_id))
+    state, _ = restore(data.labels, chain.of_case(case_id), case_id)
     found = candidates(state.given, data.estimate, options)
     return int(np.count_nonzero(found.mask(delta) & state.free(whole(state.given.shape))))

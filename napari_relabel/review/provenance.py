@@ -100,7 +100,7 @@ def sidecar(
         whose decisions those took over, see `napari_relabel.review.adjudicate`. Transitions are
         written ``"a>b"`` in label values as stored in the file.
     """
-    standing = {step.id for step in history.done}
+    standing = history.elsewhere.union(step.id for step in history.done)
     counted = {name: _named(outcome.transitions[name], labels.values) for name in DECISIONS}
     return {
         "tool": "napari-relabel",

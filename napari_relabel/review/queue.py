@@ -48,6 +48,14 @@ def gain_from_json(value: Mapping[str, Any]) -> Gain:
     return found
 
 
+def gains_from_json(case_id: str, value: Mapping[str, Any]) -> dict[str, Gain]:
+    """Those of a case and of its parts, by their ids; TypeError where they are wrong."""
+    whole = dict(value)
+    parts = dict(whole.pop("parts", {}))
+    found = {str(name): gain_from_json(part) for name, part in parts.items()}
+    return {case_id: gain_from_json(whole), **found}
+
+
 @dataclass(frozen=True)
 class CaseStatus:
     """A case in the list.

@@ -146,14 +146,15 @@ def _replay_case(
     rebuild: Callable[[Sequence[Action]], _Rebuilt]
     if folder.is_chunked(case_id):
         folder.check_unchanged(case_id)
-        rebuild = partial(_OnDisk, folder.open_labels(case_id))
+        rebuild = partial(_OnDisk, folder.open_labels(case_id), case_id)
     else:
-        rebuild = partial(_InMemory, folder.load_labels(case_id))
+        rebuild = partial(_InMemory, folder.load_labels(case_id), case_id)
     mask = rebuild(actions)
     exports: list[ReplayedExport] = []
     if verify:
         for action, note in _last_exports(folder, actions):
-            before = [a for a in chain.up_to(action.id) if a.case_id == case_id]
+            earlier = {a.id for a in chain.up_to(action.id)}
+            before = [a for a in actions if a.id in earlier]
             exports.append(_compare(_file(folder, note), rebuild(before), note))
     return ReplayedCase(
         case_id=case_id,
@@ -178,8 +179,8 @@ class _Rebuilt(Protocol):
 
 
 class _InMemory:
-    def __init__(self, labels: LabelVolume, actions: Sequence[Action]) -> None:
-        state, _ = restore(labels, actions)
+    def __init__(self, labels: LabelVolume, case_id: str, actions: Sequence[Action]) -> None:
+        state, _ = restore(labels, actions, case_id)
         self._labels, self._corrected = labels, state.corrected
         self.decided = state.decided
         self.changed = int(np.count_nonzero(state.corrected != state.given))
@@ -191,9 +192,9 @@ class _InMemory:
 
 
 class _OnDisk:
-    def __init__(self, labels: LazyLabels, actions: Sequence[Action]) -> None:
+    def __init__(self, labels: LazyLabels, case_id: str, actions: Sequence[Action]) -> None:
         self._labels = labels
-        self._state = ChunkedState(labels, rows(labels.grid), actions)
+        self._state = ChunkedState(labels, rows(labels.grid), actions, case_id)
         self.decided = self.changed = 0
         digest = hashlib.sha256()
         for _, state in self._state.states():

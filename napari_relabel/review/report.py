@@ -115,17 +115,17 @@ def iter_report(
     chains = [(name, read_chain(folder.journals, name)) for name in names]
     accounts: list[CaseAccount] = []
     shown: dict[int, str] = {}
-    for i, case in enumerate(folder.cases):
-        yield Progress(i, len(folder.cases), case.id)
+    for i, case_id in enumerate(folder.review_ids):
+        yield Progress(i, len(folder.review_ids), case_id)
         for name, chain in chains:
-            found = account_for(folder, chain, name, case.id, audits)
+            found = account_for(folder, chain, name, case_id, audits)
             if found is None:
                 continue
             account, state = found
             if account.changed:
                 # Numbered, as two names may give one file name.
                 number = f"{len(accounts):05d}"
-                picture = f"pictures/{number}-{case.file_name}-{file_name(name)}.png"
+                picture = f"pictures/{number}-{file_name(case_id)}-{file_name(name)}.png"
                 (out / "pictures").mkdir(parents=True, exist_ok=True)
                 _draw(folder, account, state, out / picture)
                 shown[len(accounts)] = picture
@@ -163,7 +163,7 @@ def _summary(folder: ReviewFolder, accounts: Sequence[CaseAccount]) -> dict[str,
         "tool": "napari-relabel",
         "version": __version__,
         "review": folder.path.name,
-        "cases in the review": len(folder.cases),
+        "cases in the review": len(folder.review_ids),
         "cases worked on": len({a.case_id for a in accounts}),
         "approved": sum(a.record["approved"] for a in accounts),
         "flagged": sum(a.flagged or bool(a.flagged_proposals) for a in accounts),

@@ -57,7 +57,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def state(folder: ReviewFolder):
     labels = read_labels(folder.files("case")[0], folder.values)
-    return restore(labels, read_chain(folder.journals, "auto").actions)
+    return restore(labels, read_chain(folder.journals, "auto").of_case("case"), "case")
 
 
 @pytest.mark.parametrize(
