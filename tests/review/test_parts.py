@@ -224,7 +224,7 @@ def test_parts_have_reports_and_agreement(folder: ReviewFolder, tmp_path: Path) 
     assert {row["case_id"] for row in rows} == set(folder.review_ids)
     (pair,) = finish(iter_agreement(folder))
     assert {case.case_id for case in pair.cases} == set(folder.review_ids)
-    assert pair.voxels.kappa == 1
+    assert pair.voxels.observed == 1
 
 
 def test_a_part_cannot_be_estimated_alone(folder: ReviewFolder) -> None:
