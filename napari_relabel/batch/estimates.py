@@ -104,10 +104,13 @@ def estimate_dataset(
         steps = _on_cluster(cluster, todo, source, folder)
     failed |= yield from relay(steps, show)
     wanted = {case.id for case in todo}
+    estimated = tuple(case.id for case in todo if case.id not in failed)
+    notes = {case_id: folder.estimate_note(case_id) for case_id in estimated}
     return BatchResult(
-        estimated=tuple(case.id for case in todo if case.id not in failed),
+        estimated=estimated,
         skipped=tuple(case.id for case in usable if case.id not in wanted),
         failed={case.id: failed[case.id] for case in dataset.cases if case.id in failed},
+        notes={case_id: note for case_id, note in notes.items() if note},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -43,11 +43,15 @@ class BatchResult:
         Cases that had an estimate.
     failed : mapping of str to str
         Cases without one, and why.
+    notes : mapping of str to str
+        What a reviewer should know of estimates made now: that the model was trained on the case,
+        or on other images.
     """
 
     estimated: tuple[str, ...]
     skipped: tuple[str, ...]
     failed: Mapping[str, str]
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Recipe(Protocol):

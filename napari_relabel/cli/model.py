@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,9 @@ from napari_relabel.cli.common import (
     follow,
     plain_errors,
 )
+
+#: Different notes on estimates that are printed.
+REMARKS = 3
 
 
 class MethodChoice(StrEnum):
@@ -116,12 +120,29 @@ def estimate(
         "estimated": list(result.estimated),
         "skipped": list(result.skipped),
         "failed": dict(result.failed),
+        "notes": dict(result.notes),
         "unpaired": list(cases.unpaired),
     }
     lines = [f"{len(result.estimated)} cases estimated, {len(result.skipped)} were there already"]
     lines += [f"no estimate: {case}: {why}" for case, why in result.failed.items()]
     lines += [f"not paired, left out: {name}" for name in cases.unpaired]
+    lines += _remarks(result.notes)
     lines.append(f"Review them: napari-relabel review {review}")
     emit(record, lines, as_json=as_json)
     if result.failed:
         raise typer.Exit(1)
+
+
+def _remarks(notes: Mapping[str, str]) -> list[str]:
+    """What to know of the estimates: the same said once, and no more than can be read."""
+    cases: dict[str, list[str]] = {}
+    for case, note in notes.items():
+        cases.setdefault(note, []).append(case)
+    lines = [
+        f"note on {names[0]}{f' and {len(names) - 1:,} more' if names[1:] else ''}: {note}"
+        for note, names in list(cases.items())[:REMARKS]
+    ]
+    rest = sum(len(names) for names in list(cases.values())[REMARKS:])
+    if rest:
+        lines.append(f"notes on {rest:,} more cases are in the window and in --json")
+    return lines

@@ -125,6 +125,17 @@ def load_estimate(path: Path | str) -> Estimate:
         raise InputError(f"{path} is damaged ({error}): estimate the case again") from error
 
 
+def read_note(path: Path | str) -> str:
+    """What a reviewer should know of an estimate, without its maps; InputError as above."""
+    path = check_file(path)
+    try:
+        return str(json.loads(read_npz(path, "meta").tobytes())["note"])
+    except ERRORS as error:
+        raise InputError(
+            f"{path} is not an estimate or is damaged ({error}): estimate the case again"
+        ) from error
+
+
 def _float32(array: npt.NDArray[Any]) -> FloatArray:
     if array.dtype != np.float32:
         raise ValueError(f"a map holds {array.dtype} numbers")

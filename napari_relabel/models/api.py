@@ -22,11 +22,11 @@ from napari_relabel.models.placement import Placement
 from napari_relabel.models.precision import native_bfloat16
 from napari_relabel.models.samplers import Sampler
 from napari_relabel.models.setup import (
-    assumptions,
     bfloat16_agrees,
     check_number,
     common_working,
     inputs_of,
+    remarks,
     sampler_for,
 )
 from napari_relabel.models.threads import limit_threads
@@ -183,7 +183,7 @@ def iter_estimate(
         check_fits(array, member, channel_axis)
     working = common_working(members)
     image_grid = array.shape[1:]
-    note = assumptions(note, members, working, voxel_mm, affine)
+    note = remarks(note, members, working, array, voxel_mm, affine)
     yield Progress(0, 1, "preparing the image")
     place = members[0].place
     placement = Placement.identity(len(image_grid)) if place is None else place(array, affine)

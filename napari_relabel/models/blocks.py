@@ -13,10 +13,14 @@ A process that is killed goes on at the window and the block where it was.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_relabel.core.progress import Progress
 from napari_relabel.io.atomic import write_json
@@ -32,10 +36,10 @@ from napari_relabel.models.options import EstimateOptions
 from napari_relabel.models.precision import central_box, native_bfloat16
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
 from napari_relabel.models.setup import (
-    assumptions,
     bfloat16_agrees,
     check_number,
     common_working,
+    remarks,
     sampler_for,
 )
 from napari_relabel.models.threads import limit_threads
@@ -103,7 +107,7 @@ def iter_estimate_blocks(
     working = common_working(members)
     _check_blockwise(members, working)
     mm = image.geometry.voxel_mm
-    note = assumptions(note, members, working, mm, image.geometry.affine)
+    note = remarks(note, members, working, _glimpse(image), mm, image.geometry.affine)
     yield Progress(0, 1, "preparing the image")
     plan = {
         "image": image.sha256,
@@ -206,3 +210,16 @@ def _side(grid: tuple[int, ...], n_classes: int, memory: int) -> tuple[int, ...]
     while side > 16 and side ** len(grid) * per_voxel > memory * BLOCK_SHARE:
         side //= 2
     return tuple(min(side, n) for n in grid)
+
+
+def _glimpse(image: LazyImage) -> npt.NDArray[np.generic]:
+    """Intensities from the middle and all corners of an image, shape (C, voxels)."""
+    _, size = central_box(image.grid)
+    seen = []
+    for share in ((0.5,) * len(size), *itertools.product((0.25, 0.75), repeat=len(size))):
+        start = [
+            round(s * (n - along)) for s, n, along in zip(share, image.grid, size, strict=True)
+        ]
+        box = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+        seen.append(image.read(box).reshape(image.channels, -1))
+    return np.concatenate(seen, axis=1)

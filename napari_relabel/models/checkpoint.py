@@ -22,6 +22,7 @@ from torch import Tensor
 from napari_relabel.io.atomic import atomic_path
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import check_file
+from napari_relabel.models.familiar import Familiar
 from napari_relabel.models.preprocess import Normalisation, WorkingGrid
 from napari_relabel.models.torchfile import check_plain, is_state_dict, read_torch_file
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
@@ -54,6 +55,8 @@ class Checkpoint:
         Epochs trained, not negative.
     seed : int
         Seed of the training.
+    familiar : Familiar, optional
+        What the images that it was trained on had in common.
     content_hash : str
         SHA-256 over all of the above and the weights; set when saving or loading.
 
@@ -72,6 +75,7 @@ class Checkpoint:
     loss: str = ""
     epochs: int = 0
     seed: int = 0
+    familiar: Familiar | None = None
     content_hash: str = ""
 
     def __post_init__(self) -> None:
@@ -92,6 +96,12 @@ class Checkpoint:
             raise ValueError(
                 f"normalisation of {fixed} channels for a network of {self.config.in_channels}"
             )
+        if self.familiar is not None:
+            channels, axes = len(self.familiar.intensities), self.familiar.voxel_mm
+            if {channels, len(self.familiar.spreads)} != {self.config.in_channels}:
+                raise ValueError(f"intensities of {channels} channels were noted")
+            if axes is not None and len(axes) != dims:
+                raise ValueError(f"voxel sizes of {len(axes)} axes were noted")
         if self.epochs < 0:
             raise ValueError(f"epochs cannot be negative, not {self.epochs}")
 
@@ -212,6 +222,8 @@ def network_of(config: UNetConfig, weights: Mapping[str, Tensor]) -> RelabelUNet
 def _about_to_json(checkpoint: Checkpoint) -> str:
     about = dataclasses.asdict(checkpoint)
     del about["content_hash"]
+    if checkpoint.familiar is None:
+        del about["familiar"]  # The hash of a model that was saved before stays.
     return json.dumps(about, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -225,6 +237,7 @@ def _about_from_json(text: str, content_hash: str) -> Checkpoint:
         class_names={int(index): name for index, name in about.pop("class_names").items()},
         label_values=None if values is None else tuple(values),
         training_cases=tuple(about.pop("training_cases")),
+        familiar=Familiar.from_json(about.pop("familiar", None)),
         content_hash=content_hash,
         **about,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from napari_relabel.models.checkpoint import content_hash_of
+from napari_relabel.models.familiar import Familiar
 from napari_relabel.models.foreign import ForeignModel
 from napari_relabel.models.loading import LoadedModel
 from napari_relabel.models.opening import open_models
@@ -38,6 +39,8 @@ class Member:
         Ids of the cases that it is known to have been trained on.
     place : Place, optional
         How images are turned and cut for it; by default they stay as they are.
+    familiar : Familiar, optional
+        What the images that it was trained on had in common, where that is known.
     fixed : bool
         Whether it takes windows of the size of ``working.patch`` only.
     """
@@ -48,6 +51,7 @@ class Member:
     working: WorkingGrid = field(default_factory=WorkingGrid)
     training_cases: tuple[str, ...] = ()
     place: Place | None = None
+    familiar: Familiar | None = None
     fixed: bool = False
 
     @property
@@ -87,6 +91,7 @@ def members_of(model: ModelLike | Sequence[ModelLike]) -> tuple[Member, ...]:
                 about.normalisation,
                 about.working,
                 about.training_cases,
+                familiar=about.familiar,
             ),
         )
     if isinstance(model, ForeignModel):

@@ -71,14 +71,39 @@ def common_working(members: Sequence[Member]) -> WorkingGrid:
     return replace(first.working, patch=next(iter(patches), None))
 
 
-def assumptions(
+def remarks(
     note: str,
     members: Sequence[Member],
     working: WorkingGrid,
+    image: npt.NDArray[np.generic],
     voxel_mm: Sequence[float] | None,
     affine: npt.NDArray[np.float64] | None,
 ) -> str:
-    """`note`, and what had to be assumed about an image of which not everything is known."""
+    """`note`, and what a reviewer should know about an image and these networks.
+
+    Parameters
+    ----------
+    note : str
+        What is to be said anyway.
+    members : sequence of Member
+        The networks.
+    working : WorkingGrid
+        From `common_working`.
+    image : ndarray, shape (C, *grid)
+        The image, or the middle of it.
+    voxel_mm : sequence of float, optional
+        Voxel size per axis.
+    affine : ndarray, shape (4, 4), optional
+        From the geometry of the file.
+    """
+    for member in members:
+        said = [] if member.familiar is None else member.familiar.departures(image, voxel_mm)
+        if said:
+            note = (
+                f"{note} The model may not be made for this image, which has {', and '.join(said)}."
+            )
+            note = note.strip()
+            break
     if working.spacing_mm is not None and voxel_mm is None:
         unknown = "The voxel size of the image is unknown and was taken to be that of the model, "
         note = f"{note} {unknown}{working.spacing_mm} mm.".strip()

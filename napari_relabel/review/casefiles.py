@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.io import volume
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.estimates import load_estimate
+from napari_relabel.io.estimates import load_estimate, read_note
 from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.lazy import LazyImage, LazyLabels, is_lazy, open_image, open_labels
@@ -158,6 +158,13 @@ class CaseFiles(ReviewIndex):
             store = EstimateStore.open(path)
             return store.load() if box is None else store.read(box)
         return load_estimate(path) if path.exists() else None
+
+    def estimate_note(self, case_id: str) -> str:
+        """What a reviewer should know of the estimate of a case that has one; reads no maps."""
+        path = self.estimate_path(case_id)
+        if path.suffix == CHUNKED:
+            return str(EstimateStore.open(path).about["note"])
+        return read_note(path)
 
     def check_unchanged(self, case_id: str) -> None:
         """ReviewError where the given labels of a case have changed since it was added."""

@@ -34,6 +34,8 @@ class TrainingCase:
         Shape of the image in its file.
     sha256 : tuple of str
         Hashes of the image file and of the label file.
+    voxel_mm : tuple of float, optional
+        Voxel size in its file, where known.
     clean : ndarray, shape working grid, uint8, optional
         Clean labels, where the data set names some. Only those of trusted cases are learnt from;
         all serve to measure.
@@ -44,6 +46,7 @@ class TrainingCase:
     given: LabelArray
     grid: tuple[int, ...]
     sha256: tuple[str, str]
+    voxel_mm: tuple[float, ...] | None = None
     clean: LabelArray | None = None
 
 
@@ -170,6 +173,7 @@ def load_cases(dataset: Dataset, options: TrainOptions) -> Generator[tuple[int, 
                 given=_labels_on_working_grid(labels, image, options.working),
                 grid=image.grid,
                 sha256=(image.sha256, labels.sha256),
+                voxel_mm=image.geometry.voxel_mm,
             )
         )
         yield number, total

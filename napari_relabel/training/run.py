@@ -15,6 +15,7 @@ from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import Dataset
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
+from napari_relabel.models.familiar import Familiar
 from napari_relabel.models.unet import RelabelUNet
 from napari_relabel.training.cases import Cases
 from napari_relabel.training.corrections import Relabelling
@@ -66,6 +67,9 @@ class Run:
             for index, value in enumerate(cases.label_values)
             if value in dataset.class_names
         }
+        self.familiar = Familiar.of(
+            [case.image for case in cases.train], [case.voxel_mm for case in cases.train]
+        )
         how = options.correction
         self.corrector = Corrector(cases, options, how) if isinstance(how, Relabelling) else None
         side_by_side = isinstance(how, Relabelling) and how.method == "ensemble"
@@ -260,6 +264,7 @@ class Run:
             loss=self.options.loss,
             epochs=trainer.epoch,
             seed=trainer.options.seed,
+            familiar=self.familiar,
         )
 
     def _progress(

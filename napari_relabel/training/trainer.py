@@ -233,5 +233,5 @@ class Trainer:
 def _seeded(*entropy: int) -> Iterator[None]:
     seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed >> 1))
+        torch.manual_seed(int(seed) >> 1)
         yield

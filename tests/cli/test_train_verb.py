@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_relabel.cli.app import app
+from napari_relabel.cli.model import _remarks
 from napari_relabel.cli.train import _about
 from napari_relabel.training.onset import STEADY
 from napari_relabel.training.result import TrainResult
@@ -44,6 +45,24 @@ def test_train_then_estimate(tmp_path: Path) -> None:
     assert 0 <= trained["dice_mean"] <= 1  # type: ignore[operator]
     done = call("estimate", manifest, "--model", run, "--out", tmp_path / "r", "--samples", 2)
     assert len(done["estimated"]) == 6 and not done["failed"]  # type: ignore[arg-type]
+    assert set(done["notes"]) == {f"i{i}" for i in range(4)}  # type: ignore[call-overload]
+    for i in range(6):
+        faint = np.asarray(Image.open(tmp_path / f"i{i}.png")) // 60
+        Image.fromarray(faint).save(tmp_path / f"i{i}.png")
+    again = ("estimate", manifest, "--model", run, "--out", tmp_path / "faint", "--samples", 2)
+    output = CliRunner().invoke(app, list(map(str, again))).stdout
+    assert output.count("note on ") == 2  # Trained on, and not.
+    assert output.count("which has intensities of 0 to") == 2
+
+
+def test_many_different_notes_are_counted() -> None:
+    lines = _remarks({"a": "one", "b": "two", "c": "one", "d": "three", "e": "four", "f": "five"})
+    assert lines == [
+        "note on a and 1 more: one",
+        "note on b: two",
+        "note on d: three",
+        "notes on 2 more cases are in the window and in --json",
+    ]
 
 
 @pytest.mark.parametrize(
