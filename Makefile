@@ -28,10 +28,11 @@ unit:
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
 	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/pytest -n 2 --dist loadfile
 
-# The long run of the tests of reliability, about an hour; writes docs/reliability.md.
+# The long run of the tests of reliability, about two hours; writes docs/reliability.md.
 soak:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
-	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(BIN)/python docs/reliability.py
+	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
+	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/reliability.py
 
 # Faults that are put into key modules: do the tests notice? Writes its table in docs/reliability.md. Goes on where it
 # was interrupted; about an hour.

@@ -42,6 +42,12 @@ PROMISES = (
         "tests/reliability/test_concurrency.py",
     ),
     Promise(
+        "A long day at the window leaves nothing behind",
+        "cases opened, decisions and estimates cancelled at random; memory, files, threads and "
+        "listeners are what they were",
+        "tests/gui/test_long_use.py",
+    ),
+    Promise(
         "A damaged file of any format is read or refused by its name",
         "random damage; 1 GiB of address space and a minute for each",
         "tests/reliability/test_damaged_files.py",

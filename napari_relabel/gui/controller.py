@@ -288,7 +288,9 @@ class ReviewController(QObject):
         at_case = session.view.get("case") == session.case_id
         if at_case and restore_view(self.viewer, session.view):
             return
-        self.viewer.reset_view(layers=[layers.given])
+        # napari leaves listeners behind on layers that it is given to fit.
+        others = set(self.viewer.layers) - set(layers)
+        self.viewer.reset_view(layers=[layers.given] if others else None)
         if session.current is None:
             self._follow = True  # as soon as it is known
         else:
