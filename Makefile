@@ -1,21 +1,24 @@
 # make demo: see the tool at work.  make test: run every check.  Both set up .venv by themselves.
+# PYTHON=python3.12 VENV=.venv312 takes another Python and another place.
 # TORCH=default takes the build of PyTorch that pip offers (on Linux: GPU, 3 GB); the default is the CPU build.
 PYTHON ?= python3
 TORCH ?= cpu
 OUT ?= demo-output
 BENCH ?= runs/speed
 MUTATION ?= runs/mutation
-BIN = .venv/bin
+LOWEST ?= runs/lowest
+VENV ?= .venv
+BIN = $(VENV)/bin
 
-.PHONY: demo test lint unit soak mutation bench docs clean
+.PHONY: demo test lint unit lowest soak mutation bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
-	@$(PYTHON) tools/bootstrap.py demo --torch $(TORCH)
+	@$(PYTHON) tools/bootstrap.py demo --torch $(TORCH) --venv $(VENV)
 	@$(BIN)/napari-relabel demo --out $(OUT)
 
 test:
-	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	@$(MAKE) --no-print-directory lint unit
 
 lint:
@@ -28,30 +31,41 @@ unit:
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
 	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/pytest -n 2 --dist loadfile
 
+# The tests with the lowest versions that pyproject.toml allows of what the package names itself.
+lowest: VENV = $(LOWEST)/env
+lowest:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
+	$(BIN)/pip install -q --target $(LOWEST)/tool uv
+	grep '^torch==' constraints.txt > $(LOWEST)/torch.txt
+	$(LOWEST)/tool/bin/uv pip compile -q --python $(BIN)/python --resolution lowest-direct --extra test \
+	  -c $(LOWEST)/torch.txt pyproject.toml -o $(LOWEST)/lowest.txt
+	$(LOWEST)/tool/bin/uv pip install -q --python $(BIN)/python -r $(LOWEST)/lowest.txt
+	@$(MAKE) --no-print-directory unit VENV=$(VENV)
+
 # The long run of the tests of reliability, about two hours; writes docs/reliability.md.
 soak:
-	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
 	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/reliability.py
 
 # Faults that are put into key modules: do the tests notice? Writes its table in docs/reliability.md. Goes on where it
 # was interrupted; about an hour.
 mutation:
-	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	$(BIN)/pip install -q --target $(MUTATION)/tool -r docs/mutation.txt
 	PYTHONPATH=$(MUTATION)/tool OMP_WAIT_POLICY=passive $(BIN)/python docs/mutation.py run
 	PYTHONPATH=$(MUTATION)/tool $(BIN)/python docs/mutation.py report
 
 # Speed against peers and limits; writes docs/results_speed.md. Goes on where it was interrupted.
 bench:
-	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	$(BIN)/pip install -q --no-deps --target $(BENCH)/peers -r benchmarks/peers.txt
 	PYTHONPATH=$(BENCH)/peers OMP_WAIT_POLICY=passive QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
 	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/speed.py measure --out $(BENCH)
 	PYTHONPATH=$(BENCH)/peers $(BIN)/python benchmarks/speed.py report --out $(BENCH)
 
 docs:
-	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH)
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	$(BIN)/python docs/screenshots.py
 	$(BIN)/python docs/session.py
 

@@ -1,6 +1,6 @@
 """Make the project's virtual environment, with nothing but Python 3.11 and what Debian offers.
 
-Usage: python3 tools/bootstrap.py {demo,test} [--torch cpu|default]
+Usage: python3 tools/bootstrap.py {demo,test} [--torch cpu|default] [--venv FOLDER]
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 EXTRAS = {"demo": "model", "test": "test"}
@@ -108,21 +106,27 @@ def system_libraries(packages: list[str], *, needed: bool) -> None:
             )
 
 
-def make_venv() -> None:
-    """Make .venv with pip, also where python3-venv is not installed."""
-    if PYTHON.exists() and quiet(PYTHON, "-m", "pip", "--version"):
+def python_of(venv: Path) -> Path:
+    """The interpreter of an environment."""
+    return venv / "bin" / "python"
+
+
+def make_venv(venv: Path) -> None:
+    """Make an environment with pip, also where python3-venv is not installed."""
+    python = python_of(venv)
+    if python.exists() and quiet(python, "-m", "pip", "--version"):
         return
-    shutil.rmtree(VENV, ignore_errors=True)
-    say("Making the virtual environment .venv")
-    if quiet(sys.executable, "-m", "venv", VENV):
+    shutil.rmtree(venv, ignore_errors=True)
+    say(f"Making the virtual environment {venv.name}")
+    if quiet(sys.executable, "-m", "venv", venv):
         return
     if may_install():
         apt_install(["python3-venv"])
-        run(sys.executable, "-m", "venv", "--clear", VENV)
+        run(sys.executable, "-m", "venv", "--clear", venv)
         return
-    shutil.rmtree(VENV, ignore_errors=True)
-    run(sys.executable, "-m", "venv", "--without-pip", VENV)
-    if quiet(sys.executable, "-m", "pip", "--python", PYTHON, "install", "pip"):
+    shutil.rmtree(venv, ignore_errors=True)
+    run(sys.executable, "-m", "venv", "--without-pip", venv)
+    if quiet(sys.executable, "-m", "pip", "--python", python, "install", "pip"):
         return
     with tempfile.TemporaryDirectory() as folder:
         if not quiet(
@@ -133,7 +137,7 @@ def make_venv() -> None:
             )
         wheel = next(Path(folder).glob("usr/share/python-wheels/pip-*.whl"))
         run(
-            PYTHON,
+            python,
             "-m",
             "pip",
             "install",
@@ -143,13 +147,13 @@ def make_venv() -> None:
         )
 
 
-def torch_source(choice: str) -> list[str]:
+def torch_source(choice: str, python: Path) -> list[str]:
     """Where pip finds the wanted build of torch."""
     if choice != "cpu" or sys.platform != "linux":
         return []
     pin = next(x for x in (ROOT / "constraints.txt").read_text().split() if x.startswith("torch=="))
     found = subprocess.run(
-        [PYTHON, "-m", "pip", "install", "-q", "--dry-run", "--no-deps", "--report", "-", pin],
+        [python, "-m", "pip", "install", "-q", "--dry-run", "--no-deps", "--report", "-", pin],
         capture_output=True,
         text=True,
         check=False,
@@ -161,29 +165,30 @@ def torch_source(choice: str) -> list[str]:
     return ["--extra-index-url", CPU_INDEX]
 
 
-def install(goal: str, torch: str) -> None:
+def install(goal: str, torch: str, venv: Path) -> None:
     """Install the project, editable, with tested versions."""
     inputs = [ROOT / "pyproject.toml", ROOT / "constraints.txt", Path(__file__)]
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in inputs)).hexdigest()
-    stamp = VENV / f".installed-{goal}"
+    python = python_of(venv)
+    stamp = venv / f".installed-{goal}"
     if stamp.exists() and stamp.read_text() == digest:
         return
     extras = EXTRAS[goal]
     window = "" if goal == "test" else "napari[pyqt6]"
     say(
-        "Installing packages into .venv: about 0.5 GB of downloads with the CPU build of PyTorch, "
-        "3 GB with the default (GPU) build. This takes some minutes the first time."
+        f"Installing packages into {venv.name}: about 0.5 GB of downloads with the CPU build of "
+        "PyTorch, 3 GB with the default (GPU) build. This takes some minutes the first time."
     )
-    run(PYTHON, "-m", "pip", "install", "-q", "--upgrade", "pip>=24.2")
+    run(python, "-m", "pip", "install", "-q", "--upgrade", "pip>=24.2")
     run(
-        PYTHON,
+        python,
         "-m",
         "pip",
         "install",
         "-q",
         "-c",
         ROOT / "constraints.txt",
-        *torch_source(torch),
+        *torch_source(torch, python),
         "-e",
         f"{ROOT}[{extras}]",
         *([window] if window else []),
@@ -196,6 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("goal", choices=sorted(EXTRAS))
     parser.add_argument("--torch", choices=["cpu", "default"], default="cpu")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="environment to make")
     options = parser.parse_args()
     if sys.version_info < (3, 11):
         sys.exit(f"napari-relabel needs Python 3.11 or newer, this is {sys.version.split()[0]}.")
@@ -204,8 +210,9 @@ def main() -> None:
         system_libraries(TEST_PACKAGES, needed=True)
     elif window:
         system_libraries(WINDOW_PACKAGES, needed=False)
-    make_venv()
-    install(options.goal, options.torch)
+    venv = options.venv.absolute()
+    make_venv(venv)
+    install(options.goal, options.torch, venv)
 
 
 if __name__ == "__main__":
