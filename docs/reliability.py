@@ -1,17 +1,20 @@
 """Write the table of docs/reliability.md from the outcome of the tests.
 
-Usage: ``make soak``, or ``python docs/reliability.py [FACTOR]``: how many random cases are made for
-each one of a usual run; default 50. Tests that fail are in the table, and the exit code is 1.
+Usage: ``make soak``, or ``python docs/reliability.py [FACTOR] [--only TESTS ...]``: how many random
+cases are made for each one of a usual run (default 50), and whose rows are made anew. Tests that
+fail are in the table, and the exit code is 1.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -40,6 +43,12 @@ PROMISES = (
         "People and a batch at work on one folder lose nothing to each other",
         "three reviewers and a batch that is killed; two windows of one reviewer; random actions",
         "tests/reliability/test_concurrency.py",
+    ),
+    Promise(
+        "Places and clocks may fail",
+        "a folder that is read-only, that goes away and comes back, that is copied; a clock that "
+        "goes back",
+        "tests/reliability/test_places.py",
     ),
     Promise(
         "A long day at the window leaves nothing behind",
@@ -129,27 +138,48 @@ def run(promise: Promise, factor: int) -> Outcome:
         return Outcome(cases, failures, time.monotonic() - began)
 
 
-def table(outcomes: list[Outcome], factor: int) -> str:
-    """The outcomes as Markdown."""
-    rows = [HEAD, ("---",) * len(HEAD)]
-    for promise, outcome in zip(PROMISES, outcomes, strict=True):
-        numbers = f"{outcome.cases:,}", str(outcome.failures), f"{outcome.seconds / 60:.1f}"
-        command = f"`NAPARI_RELABEL_FUZZ={factor} pytest {promise.tests}`"
-        rows.append((promise.promise, promise.how, *numbers, command))
-    total, failures = sum(o.cases for o in outcomes), sum(o.failures for o in outcomes)
-    lines = [f"| {' | '.join(row)} |" for row in rows]
+def row(promise: Promise, outcome: Outcome, factor: int) -> str:
+    """The outcome of a promise as a row of Markdown."""
+    numbers = f"{outcome.cases:,}", str(outcome.failures), f"{outcome.seconds / 60:.1f}"
+    command = f"`NAPARI_RELABEL_FUZZ={factor} pytest {promise.tests}`"
+    return _line((promise.promise, promise.how, *numbers, command))
+
+
+def table(rows: Iterable[str]) -> str:
+    """All rows with their head and their sum."""
+    rows = list(rows)
+    cells = [[cell.strip() for cell in text.strip("| ").split(" | ")] for text in rows]
+    total = sum(int(row[2].replace(",", "")) for row in cells)
+    failures = sum(int(row[3]) for row in cells)
     where = f"Python {platform.python_version()} on {platform.system()}"
-    return "\n".join([*lines, "", f"{total:,} cases, {failures} failures, {where}."])
+    head = [_line(HEAD), _line(("---",) * len(HEAD))]
+    return "\n".join([*head, *rows, "", f"{total:,} cases, {failures} failures, {where}."])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    factor = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    outcomes = [run(promise, factor) for promise in PROMISES]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("factor", type=int, nargs="?", default=50)
+    parser.add_argument("--only", nargs="+", help="tests of promises to run; other rows stay")
+    options = parser.parse_args()
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    text = f"{before}{BEGIN}\n{table(outcomes, factor)}\n{END}{after}"
+    known, _, after = rest.partition(END)
+    failed = False
+    rows: list[str] = []
+    for promise in PROMISES:
+        old = [text for text in known.splitlines() if text.startswith(f"| {promise.promise} |")]
+        if options.only is not None and not set(options.only) & set(promise.tests.split()):
+            rows += old
+            continue
+        outcome = run(promise, options.factor)
+        failed |= outcome.failures > 0
+        rows.append(row(promise, outcome, options.factor))
+    text = f"{before}{BEGIN}\n{table(rows)}\n{END}{after}"
     PAGE.write_text(text, encoding="utf-8")
-    sys.exit(any(outcome.failures for outcome in outcomes))
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
