@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from qtpy.QtCore import (
     QPersistentModelIndex,
     Qt,
 )
-from qtpy.QtGui import QColor, QKeyEvent
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_relabel.core.regions import Region, Regions
@@ -56,6 +57,14 @@ _NAVIGATION = (
     Qt.Key.Key_Home,
     Qt.Key.Key_End,
 )
+
+
+@cache
+def _swatch(color: str) -> QIcon:
+    """A square of a colour; Qt would make one anew, and keep it, each time that it draws a cell."""
+    square = QPixmap(16, 16)
+    square.fill(QColor(color))
+    return QIcon(square)
 
 
 class ProposalsModel(QAbstractTableModel):
@@ -164,7 +173,7 @@ class ProposalsModel(QAbstractTableModel):
                 side = Qt.AlignmentFlag.AlignRight
             return side | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.DecorationRole and column == "change":
-            return QColor(transition_color(region.source, region.target))
+            return _swatch(transition_color(region.source, region.target))
         if role == Qt.ItemDataRole.ForegroundRole:
             color = _INK.get(self._state(region))
             return None if color is None else QColor(color)

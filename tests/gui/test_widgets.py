@@ -54,8 +54,10 @@ def test_the_table_shows_rank_transition_size_score_slices_and_state(table: Prop
     assert texts(table, 1) == ["2", "1 → 0", "4", "0.150", "2", "open"]
     model, change = table.proposals, COLUMNS.index("change")
     role = Qt.ItemDataRole.DecorationRole
-    assert model.data(model.index(0, change), role).name().upper() == ADDED
-    assert model.data(model.index(1, change), role).name().upper() == REMOVED
+    icons = [model.data(model.index(row, change), role) for row in (0, 1)]
+    inks = [icon.pixmap(16, 16).toImage().pixelColor(8, 8).name().upper() for icon in icons]
+    assert inks == [ADDED, REMOVED]
+    assert model.data(model.index(0, change), role) is icons[0]  # Made once, whatever is drawn.
     table.show_states(np.array([RegionState.ACCEPTED, RegionState.SKIPPED], np.uint8), None)
     assert [texts(table, row)[-1] for row in (0, 1)] == ["accepted", "skipped"]
     ink = model.data(model.index(0, 0), Qt.ItemDataRole.ForegroundRole)
