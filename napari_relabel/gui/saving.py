@@ -87,7 +87,7 @@ class Saving(QObject):
         self._listing.changed(case_id)
         if pending is None:
             left = session.parts_left
-            said = f"Approved; the mask is saved with the last of its parts, {left:,} are left"
+            said = f"Approved; the mask is saved with the last of its parts ({left:,} left)"
         elif pending.result.done():
             said = self._conclude(pending)
             if not said:
