@@ -47,3 +47,10 @@ def within(inner: Box, outer: Box) -> Box:
     return tuple(
         slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True)
     )
+
+
+def moved(inner: Box, outer: Box) -> Box:
+    """A box that is relative to the corner of another one, on the grid of that: undoes `within`."""
+    return tuple(
+        slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, outer, strict=True)
+    )

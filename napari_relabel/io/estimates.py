@@ -94,9 +94,7 @@ def load_estimate(path: Path | str) -> Estimate:
         meta = json.loads(arrays.pop("meta").tobytes())
         schema, version = meta["schema"], meta["version"]
     except ERRORS as error:
-        raise InputError(
-            f"{path} is not an estimate or is damaged ({error}): estimate the case again"
-        ) from error
+        raise _no_estimate(path, error) from error
     if schema != SCHEMA or not isinstance(version, int):
         raise InputError(f"{path} holds something other than an estimate: name another file")
     if version > VERSION:
@@ -131,9 +129,11 @@ def read_note(path: Path | str) -> str:
     try:
         return str(json.loads(read_npz(path, "meta").tobytes())["note"])
     except ERRORS as error:
-        raise InputError(
-            f"{path} is not an estimate or is damaged ({error}): estimate the case again"
-        ) from error
+        raise _no_estimate(path, error) from error
+
+
+def _no_estimate(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not an estimate or is damaged ({error}): estimate the case again")
 
 
 def _float32(array: npt.NDArray[Any]) -> FloatArray:

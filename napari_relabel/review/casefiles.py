@@ -94,18 +94,12 @@ class CaseFiles(ReviewIndex):
         Given labels are compared before a mask of them is exported.
         """
         record = self.record(case_id)
-        if place_of(case_id).box is not None:
-            # Hashes of what is too large for memory would take longer than the review.
-            return CaseData(
-                case_id,
-                self.load_labels(case_id),
-                self.load_estimate(case_id),
-                self.load_image(case_id) if image else None,
-            )
-        if self.is_chunked(case_id):
+        # Hashes of what a part is of would take longer than its review.
+        is_whole = place_of(case_id).box is None
+        if is_whole and self.is_chunked(case_id):
             # Before hours go into reading what cannot be opened in the end.
             EstimateStore.open(self.estimate_path(case_id)).check_fits()
-        if record.image is not None and not image:
+        if is_whole and record.image is not None and not image:
             path = self._found(record.image)
             _check_same(path, file_sha256(path), record.image_sha256)
         return CaseData(

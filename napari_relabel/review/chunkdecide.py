@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_relabel.core.arrays import most_probable
-from napari_relabel.core.boxes import Box, common, within
+from napari_relabel.core.boxes import Box, common, moved, within
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.review.bulk import bulk_note
@@ -144,9 +144,7 @@ class _Tally:
     def place(self, inner: Box, block: Box) -> Box:
         """A box within a block on the grid of the part."""
         outer = block if self._box is None else within(block, self._box)
-        return tuple(
-            slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, outer, strict=True)
-        )
+        return moved(inner, outer)
 
     def entries(self, about: Context, note: Mapping[str, Any], *, approve: bool) -> Iterator[Entry]:
         context = replace(about, case_id=self._case_id)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from napari_relabel.core.boxes import Box, common
+from napari_relabel.core.boxes import Box, common, moved
 from napari_relabel.review.changes import Change, part_of
 from napari_relabel.review.errors import ReviewError
 
@@ -101,11 +101,5 @@ def seen_from(case_id: str, other: str, change: Change) -> Change | None:
     if case_id == other:
         return change
     if at is not None:
-        change = replace(
-            change,
-            box=tuple(
-                slice(s.start + by.start, s.stop + by.start)
-                for s, by in zip(change.box, at, strict=True)
-            ),
-        )
+        change = replace(change, box=moved(change.box, at))
     return change if box is None else part_of(change, box)
