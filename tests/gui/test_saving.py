@@ -41,6 +41,18 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 @pytest.fixture
+def failing(gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Masks fail when it is set."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        gate.wait(20)
+        raise InputError("the drive is gone")
+
+    monkeypatch.setattr(approving, "export_case", fail)
+    return gate
+
+
+@pytest.fixture
 def press(qtbot: QtBot, window: napari.Viewer) -> Press:
     def key(which: Qt.Key) -> None:
         qtbot.keyClick(window.window._qt_viewer.canvas.native, which)
@@ -82,21 +94,15 @@ def test_a_mask_that_fails_late_is_said_and_its_case_comes_back(
     qtbot: QtBot,
     open_dock: OpenDock,
     pictures: ReviewFolder,
-    gate: threading.Event,
+    failing: threading.Event,
     press: Press,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*args: Any, **kwargs: Any) -> None:
-        gate.wait(20)
-        raise InputError("the drive is gone")
-
-    monkeypatch.setattr(approving, "export_case", fail)
     dock = open_dock(pictures)
     session = session_of(dock)
     press(Qt.Key.Key_Q)
     assert session.case_id == "case1"
     assert "1 approved" in dock.case.progress.text()
-    gate.set()
+    failing.set()
     qtbot.waitUntil(lambda: not dock.saving.busy, timeout=10_000)
     assert dock.status.text() == "the drive is gone. case0 is not approved."
     assert "color" in dock.status.styleSheet()
@@ -109,18 +115,12 @@ def test_a_mask_that_fails_late_is_said_and_its_case_comes_back(
 def test_saving_again_waits_and_stops_where_the_mask_before_failed(
     open_dock: OpenDock,
     pictures: ReviewFolder,
-    gate: threading.Event,
+    failing: threading.Event,
     press: Press,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*args: Any, **kwargs: Any) -> None:
-        gate.wait(20)
-        raise InputError("the drive is gone")
-
-    monkeypatch.setattr(approving, "export_case", fail)
     dock = open_dock(pictures)
     press(Qt.Key.Key_Q)
-    threading.Timer(0.1, gate.set).start()
+    threading.Timer(0.1, failing.set).start()
     press(Qt.Key.Key_Q)
     session = session_of(dock)
     assert session.case_id == "case1"
