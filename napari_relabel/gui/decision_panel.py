@@ -34,6 +34,10 @@ from napari_relabel.review.snapshot import Snapshot
 #: Share of flips against the model's own prediction from which on they are warned of.
 AGREEING = 0.5
 
+#: What of the menu needs a current proposal, and what any that is open.
+_NEED_CURRENT = ("flag_proposal", "lock")
+_NEED_OPEN = ("accept_slice", "reject_slice", "accept_surest", "accept_all", "reject_all")
+
 #: Delta has to rest for this long before proposals are judged by experience.
 EXPECT_AFTER_MS = 150
 
@@ -82,7 +86,7 @@ class DecisionPanel(QWidget):
         self._entries: dict[str, QAction] = {}
         self.rest = menu_button(
             "The rest…",
-            "Decide all that is still open, in this slice or in the whole case",
+            "Decide all that is still open, in this slice or in the case; flags, locks, audit",
             self._rest_menu(actions),
         )
         self.views: dict[str, QPushButton] = {}
@@ -143,7 +147,12 @@ class DecisionPanel(QWidget):
             )
         for name in ("accept", "reject", "skip"):
             self.buttons[name].setEnabled(current is not None)
-        self.rest.setEnabled(snapshot.open_voxels > 0)
+        for entry in (*self._about_current, *(self._entries[name] for name in _NEED_CURRENT)):
+            if entry is not None:
+                entry.setEnabled(current is not None)
+        for name in _NEED_OPEN:
+            self._entries[name].setEnabled(snapshot.open_voxels > 0)
+        self._entries["unlock"].setEnabled(snapshot.locked_voxels > 0)
         self.buttons["undo"].setEnabled(session.can_undo)
         self.buttons["redo"].setEnabled(session.can_redo)
 
@@ -205,8 +214,10 @@ class DecisionPanel(QWidget):
 
     def _rest_menu(self, actions: ActionTable) -> QMenu:
         menu = QMenu(self)
-        menu.addMenu(self._classes)
-        menu.addAction("Flag with a note…", self._ask_why)
+        self._about_current = [
+            menu.addMenu(self._classes),
+            menu.addAction("Flag with a note…", self._ask_why),
+        ]
         for name in (
             "flag_proposal",
             "next_flagged",

@@ -41,13 +41,15 @@ _STATES = {
     RegionState.OPEN: "open",
     RegionState.ACCEPTED: "accepted",
     RegionState.REJECTED: "rejected",
-    RegionState.CLOSED: "edited",
+    RegionState.EDITED: "edited",
     RegionState.SKIPPED: "skipped",
+    RegionState.LOCKED: "locked",
 }
 _INK = {
     RegionState.ACCEPTED: ACCEPTED,
     RegionState.REJECTED: REJECTED,
-    RegionState.CLOSED: REJECTED,
+    RegionState.EDITED: REJECTED,
+    RegionState.LOCKED: REJECTED,
 }
 _NAVIGATION = (
     Qt.Key.Key_Up,

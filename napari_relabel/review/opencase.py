@@ -220,13 +220,10 @@ class OpenCase:
     def advance(self, region_id: int | None) -> None:
         """Go to the open region after `region_id`, or after the current one where it is closed."""
         work = self.worklist
-        if region_id is None and work.current is not None:
-            if work.open_voxels[work.current - 1]:
-                self._keep_anchor_open(work.current)
-            else:
-                region_id = work.current
-        if region_id is not None:
-            work.go(work.next_after(region_id))
+        if region_id is None and work.current is not None and work.open_voxels[work.current - 1]:
+            self._keep_anchor_open(work.current)
+        else:
+            work.go(work.next_after(region_id or work.current or 0))
 
     def go_to(self, change: Change) -> None:
         """Make the region of a change the current one, where it is open."""

@@ -27,7 +27,7 @@ class Snapshot:
         gives a new table.
     region_states : ndarray, shape (n,), uint8
         A `napari_relabel.review.worklist.RegionState` per row: 0 open, 1 accepted, 2 rejected,
-        3 closed by an edit or a lock, 4 skipped (still open, at the end of the order).
+        3 edited, 4 skipped (still open, at the end of the order), 5 locked.
     region_open_voxels : ndarray, shape (n,), int64
         Voxels of each region that are still open.
     regions_ready : bool

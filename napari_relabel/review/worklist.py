@@ -21,13 +21,15 @@ class RegionState(IntEnum):
     OPEN = 0
     ACCEPTED = 1
     REJECTED = 2
-    CLOSED = 3  #: edited or locked
+    EDITED = 3
     SKIPPED = 4  #: open, at the end of the order
+    LOCKED = 5
 
 
 _CLOSED_AS: dict[ChangeKind, RegionState] = {
     "accept": RegionState.ACCEPTED,
     "reject": RegionState.REJECTED,
+    "lock": RegionState.LOCKED,
 }
 
 
@@ -119,7 +121,7 @@ class Worklist:
         """Take a new table; the current and skipped regions stay where they still exist."""
         self.regions = regions
         self.open_voxels = regions.voxels.copy()
-        self._closed_as = np.full(len(regions), RegionState.CLOSED, np.uint8)
+        self._closed_as = np.full(len(regions), RegionState.EDITED, np.uint8)
         self.current: int | None = None
         at = self.region_at(self.anchor)
         self.go(at if at is not None else self.next_after(0))
@@ -199,7 +201,7 @@ class Worklist:
         self.open_voxels -= np.bincount(ids[closed], minlength=n)[1:]
         touched = np.unique(ids[(opened | closed) & (ids > 0)]) - 1
         left = self.open_voxels[touched]
-        self._closed_as[touched[left == 0]] = _CLOSED_AS.get(kind, RegionState.CLOSED)
+        self._closed_as[touched[left == 0]] = _CLOSED_AS.get(kind, RegionState.EDITED)
         return bool(((left > 0) & (left < self.regions.voxels[touched])).any())
 
     def _skipped_ids(self) -> list[int]:

@@ -61,3 +61,26 @@ def test_flagged_by_key_found_and_taken_back(
     press(qtbot, dock, Qt.Key.Key_F, SHIFT)
     assert FLAG not in "".join(states(dock))
     assert session.flags == {}
+
+
+def test_what_is_locked_is_said_and_can_be_unlocked_when_nothing_is_open(
+    pictures: ReviewFolder, open_dock: OpenDock, qtbot: QtBot
+) -> None:
+    dock = open_dock(pictures)
+    menu = dock.decisions.rest.menu()
+    assert menu is not None
+
+    def offered() -> set[str]:
+        return {a.text().split("\t")[0] for a in menu.actions() if a.isEnabled() and a.text()}
+
+    before = offered()
+    assert "Accept the rest of this case" in before and "Unlock all" not in before
+    press(qtbot, dock, Qt.Key.Key_Q, SHIFT)
+    assert states(dock) == ["locked", "current"]
+    press(qtbot, dock, Qt.Key.Key_K, NONE)
+    assert states(dock) == ["locked", "rejected"]
+    assert offered() == {"Next flagged", "Unlock all", "Audit bulk decisions…"}
+    next(a for a in menu.actions() if a.text().startswith("Unlock all")).trigger()
+    settle(dock)
+    assert states(dock) == ["current", "rejected"]
+    assert "Lock the current proposal" in offered()

@@ -191,7 +191,7 @@ def test_without_an_estimate_there_is_only_the_hand(tmp_path):
 def test_locking_a_region_takes_it_off_the_list(session):
     region = session.current
     assert session.lock() == region.voxels
-    assert session.current.id == 2 and session.snapshot.region_states[0] == RegionState.CLOSED
+    assert session.current.id == 2 and session.snapshot.region_states[0] == RegionState.LOCKED
     assert session.accept(region.id) == 0
     session.undo()
     assert session.current.id == region.id and not session.locked.any()
