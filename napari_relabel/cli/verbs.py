@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -50,8 +51,18 @@ class _Commands(Mapping[str, Any]):
 def _command(verb: str) -> Any:
     module = importlib.import_module(f"napari_relabel.cli.{VERBS[verb][0]}")
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    alone.command(name=verb)(getattr(module, verb))
+    function = getattr(module, verb)
+    alone.command(name=verb, help=_help(function))(function)
     return typer.main.get_command(alone)
+
+
+def _help(function: Any) -> str:
+    r"""The docstring, with its examples on lines of their own; \b keeps a paragraph as it is."""
+    text, _, examples = (inspect.getdoc(function) or "").partition("Examples\n--------\n")
+    if not examples:
+        return text
+    lines = "\n".join(f"  {line}" for line in examples.splitlines())
+    return f"{text}\b\nExamples:\n{lines}"
 
 
 class VerbGroup(TyperGroup):

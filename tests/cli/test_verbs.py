@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from napari_relabel.cli.app import app
+from napari_relabel.cli.verbs import VERBS
 from napari_relabel.review.folder import ReviewFolder
 
 AFFINE = np.array([[-2.0, 0.1, 0, 30], [0, 1.9, 0.2, -20], [0, 0, 3.0, 5], [0, 0, 0, 1]])
@@ -170,19 +171,12 @@ def test_errors_are_one_line_that_names_the_file(
 
 
 def test_every_verb_explains_itself() -> None:
-    for verb in (
-        "demo",
-        "noise",
-        "train",
-        "estimate",
-        "review",
-        "decide",
-        "export",
-        "replay",
-        "evaluate",
-    ):
+    for verb in VERBS:
         text = call(verb, "--help").stdout
-        assert "Usage" in text and "--help" in text
+        assert "Usage" in text and "--help" in text and "---" not in text
+        examples = text.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+        assert all(line.startswith(f"    napari-relabel {verb} ") for line in examples)
+        assert bool(examples) == (verb in ("train", "estimate", "review", "audit", "reproduce"))
 
 
 def test_stacked_samples_of_another_tool(dataset: Path, tmp_path: Path) -> None:
