@@ -60,7 +60,6 @@ class DecisionPanel(QWidget):
             "on the open proposals is expected to add: little of it left is a reason to go on"
         )
         self.expected = QLabel()
-        self.expected.setWordWrap(True)
         self.expected.setToolTip(
             "Share of the open proposals that will turn out right, with a 95 % interval\n"
             "Learnt from what you accepted and rejected one by one, in all cases of this review"
@@ -125,7 +124,7 @@ class DecisionPanel(QWidget):
         session, layers = self._controller.session, self._controller.layers
         if session is None or layers is None:
             return
-        self.counts.setText(_counts(snapshot, "px" if layers.ndim == 2 else "voxels"))
+        self.counts.setText(_counts(snapshot, layers.ndim))
         self._settled.start()
         # While the components of another delta are being labelled the last table stays.
         if snapshot.regions_ready and snapshot.regions is not self._regions:
@@ -163,7 +162,7 @@ class DecisionPanel(QWidget):
         self.expected.setVisible(found is not None)
         if found is not None:
             self.expected.setText(
-                f"expected right <b>{found}</b>, from {found.decisions:,} decisions"
+                f"expected right <b>{found}</b> from {found.decisions:,} decisions"
             )
 
     def _warn(self) -> None:
@@ -259,8 +258,9 @@ _VIEW_TIPS = {
 }
 
 
-def _counts(snapshot: Snapshot, unit: str) -> str:
+def _counts(snapshot: Snapshot, ndim: int) -> str:
     many = "" if snapshot.open_regions == 1 else "s"
+    unit = "px" if ndim == 2 else "voxel" if snapshot.open_voxels == 1 else "voxels"
     first = [f"<b>{snapshot.open_regions:,}</b> proposal{many}" if snapshot.regions_ready else "…"]
     first.append(f"{snapshot.open_voxels:,} {unit}")
     if snapshot.volume_ml is not None:

@@ -12,6 +12,7 @@ from qtpy.QtCore import (
     QItemSelectionModel,
     QModelIndex,
     QPersistentModelIndex,
+    QSize,
     Qt,
 )
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap
@@ -35,6 +36,8 @@ _TIPS = (
     "Slices it spans along the axis of the slider",
     "What became of it; the current one is framed on the canvas",
 )
+#: Least height of the table in pixels: four rows.
+MIN_HEIGHT = 110
 #: Letters of two class names that fit beside each other; longer ones are in the tooltip.
 ROOM_FOR_NAMES = 8
 _STATES = {
@@ -264,8 +267,15 @@ class ProposalsTable(QTableView):
                 self.setColumnWidth(column, width)
             else:
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
-        self.setMinimumHeight(110)
+        self.setMinimumHeight(MIN_HEIGHT)
         self.clicked.connect(self._choose)
+
+    def sizeHint(self) -> QSize:
+        """Preferred size: small, since a scroll area begins to scroll where a layout's is not met.
+
+        What the others leave over is the table's.
+        """
+        return QSize(super().sizeHint().width(), MIN_HEIGHT)
 
     def show_regions(
         self,

@@ -22,6 +22,7 @@ from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.agreement import Verdict, all_chains, approved_twice, verdicts
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.provenance import AUTHORS
 from napari_relabel.review.session import ReviewSession
 
 #: Any vote for another class makes a proposal.
@@ -120,6 +121,8 @@ def iter_adjudicate(
             session.open_case(case.id)
             if voxels := _take_over(session, found):
                 disputed[case.id] = voxels
+        if disputed:
+            session.open_case(next(iter(disputed)))
     finally:
         session.close()
     return Adjudication(
@@ -146,7 +149,7 @@ def _votes(labels: LabelVolume, found: Sequence[Verdict]) -> Estimate:
         # One hash per set of decisions, as there is one per model.
         model_hash=hashlib.sha256(" ".join(sorted(v.action for v in found)).encode()).hexdigest(),
         note=f"Votes of {names}: proposals are what they disagree on.",
-        extra={"reviewers": names},
+        extra={AUTHORS: "\n".join(v.reviewer for v in found)},
     )
 
 
@@ -154,7 +157,6 @@ def _take_over(session: ReviewSession, found: Sequence[Verdict]) -> int:
     """Accept what all changed alike, approve where that is all; voxels that are left."""
     first, *others = (verdict.corrected for verdict in found)
     alike = np.logical_and.reduce([first == other for other in others])
-    session.authors = tuple(verdict.reviewer for verdict in found)
     session.accept_where(alike & (first != session.given))
     if alike.all():
         session.approve()

@@ -55,9 +55,7 @@ def _ranked(report: AuditReport, auditor: str) -> tuple[int, Choice]:
     when = f"{audit.time[:10]} {audit.time[11:16]}, {audit.of}"
     open_ended = mine < len(audit.sample) and "all" not in report.reopened
     if open_ended and (mine or not report.verdicts):
-        return 0, Choice(
-            audit.of, report, f"Go on: {when} ({mine:,} of {len(audit.sample):,} judged)"
-        )
+        return 0, Choice(audit.of, report, f"Go on: {when} ({mine:,} of {len(audit.sample):,})")
     if open_ended:
         return 3, Choice(audit.of, report, f"Second look: {when} ({report.state})")
     rank = 0 if report.scope == "all" else 4

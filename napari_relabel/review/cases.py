@@ -47,7 +47,6 @@ class ReviewCases:
         if not self.folder.cases:
             raise ReviewError(f"{self.folder.path} has no cases: add some first")
         self._defer, self._automatic = defer_regions, automatic
-        self.authors: tuple[str, ...] = ()
         self._chain = read_chain(self.folder.journals, self.reviewer)
         self._journal = JournalWriter(self.folder.journals, self.reviewer, self._chain.heads)
         self._roster = Roster(self.folder, self._chain)

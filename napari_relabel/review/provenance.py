@@ -24,6 +24,9 @@ from napari_relabel.review.records import CaseRecord
 from napari_relabel.review.state import CaseState
 
 #: The decisions by the names that the record has for them.
+#: Under this name an estimate made of masks keeps whose they are, a line each, and an action its
+#: list of them.
+AUTHORS = "authors"
 DECISIONS = {"accepted": ACCEPTED, "rejected": REJECTED, "edited": EDITED}
 
 
@@ -97,7 +100,7 @@ def sidecar(
     dict
         ``settings`` lists every combination of rule, options, delta, kind of U, method and model
         under which decisions were made that still stand; ``authors`` is the reviewer and everyone
-        whose decisions those took over, see `napari_relabel.review.adjudicate`. Transitions are
+        between whose masks those decided, see `napari_relabel.review.adjudicate`. Transitions are
         written ``"a>b"`` in label values as stored in the file.
     """
     standing = history.elsewhere.union(step.id for step in history.done)
@@ -129,7 +132,7 @@ def sidecar(
 
 def _authors(actions: Sequence[Action], reviewer: str) -> list[str]:
     notes = [json.loads(a.note) for a in actions if a.note]
-    return sorted({reviewer, *(name for note in notes for name in note.get("authors", ()))})
+    return sorted({reviewer, *(name for note in notes for name in note.get(AUTHORS, ()))})
 
 
 def _automatic(action: Action) -> bool:

@@ -13,6 +13,7 @@ from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.history import Step
 from napari_relabel.review.journal import Entry
 from napari_relabel.review.opencase import OpenCase
+from napari_relabel.review.provenance import AUTHORS
 from napari_relabel.review.reopening import Reopening, together
 from napari_relabel.review.state import Effect
 
@@ -131,9 +132,8 @@ class ReviewReversal(ReviewBrowser):
     def _write_all(self, entries: Sequence[Entry]) -> list[str]:
         if self._automatic:
             entries = [e._replace(note={**(e.note or {}), "automatic": True}) for e in entries]
-        if self.authors:
-            authors = list(self.authors)
-            entries = [e._replace(note={**(e.note or {}), "authors": authors}) for e in entries]
+        if authors := _authors(self._case):
+            entries = [e._replace(note={**(e.note or {}), AUTHORS: authors}) for e in entries]
         ids = self._journal.append_all(
             entries, resume=resume_at(self._case, self._resume).to_json()
         )
@@ -149,6 +149,11 @@ class ReviewReversal(ReviewBrowser):
         self.decisions_changed.emit(change.box)
         self.cursor_changed.emit()
         self.status_changed.emit()
+
+
+def _authors(case: OpenCase) -> list[str]:
+    """Whose masks the proposals of a case are made of."""
+    return case.estimate.extra.get(AUTHORS, "").splitlines() if case.estimate else []
 
 
 def _top(case: OpenCase, kind: Literal["undo", "redo"]) -> Step | None:

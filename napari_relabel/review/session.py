@@ -47,8 +47,6 @@ class ReviewSession(ReviewApproving):
 
     Attributes
     ----------
-    authors : tuple of str
-        People whose decisions the next actions take over, recorded with them; none at first.
     case_changed : Signal(str)
         Another case is open; its id.
     options_changed : Signal()

@@ -104,6 +104,28 @@ def test_cases_on_which_all_agree_are_approved(tmp_path):
     assert (session.corrected != session.given).sum() == 2 * 16
 
 
+def test_the_first_case_to_decide_is_open_and_names_all_authors_where_nothing_was_alike(tmp_path):
+    folder = many_blobs(tmp_path / "first", cases=3, rows=2)
+    for name in ("ana", "ben"):
+        session = ReviewSession(folder, reviewer=name)
+        for case in session.case_ids:
+            session.open_case(case)
+            # In the last two cases only ana accepts anything.
+            if case == "case0" or name == "ana":
+                session.accept(1)
+            session.approve()
+        session.close()
+    found = finish(iter_adjudicate(folder, tmp_path / "final", "carol"))
+    assert list(found.disputed) == ["case1", "case2"]
+    session = ReviewSession(found.folder, reviewer="carol")
+    assert session.case_id == "case1" and session.current is not None
+    session.reject()
+    session.approve()
+    session.close()
+    out = export_review(found.folder, reviewer="carol").out
+    assert json.loads((out / "case1.json").read_text())["authors"] == ["ana", "ben", "carol"]
+
+
 def test_three_people_and_three_classes(tmp_path):
     folder = make_folder(tmp_path / "first", shape=(9, 10, 5), n_classes=3)
     drawn = {}
