@@ -16,7 +16,7 @@ from napari_relabel.gui.exhibit import Exhibit
 from napari_relabel.gui.frame import Box, Frame, frame_of_case
 from napari_relabel.gui.layers import LayerSet
 from napari_relabel.gui.lookahead import Made, NextCase
-from napari_relabel.gui.navigation import frame_box, restore_view, view_state
+from napari_relabel.gui.navigation import frame_region, restore_view, view_state
 from napari_relabel.gui.pixels import display_of
 from napari_relabel.gui.qt import Signal
 from napari_relabel.gui.workers import Background
@@ -325,9 +325,12 @@ class ReviewController(QObject):
         session, layers = self.session, self.layers
         assert session is not None
         assert layers is not None
-        grid, frame = session.given.shape, layers.frame
-        anchor, box = frame.voxel(region.anchor, grid), frame.box(region.bbox, grid)
-        frame_box(self.viewer, layers.flips, anchor, box)
+        if isinstance(region, Exhibit):
+            mask = region.mask
+        else:
+            mask = session.snapshot.regions.mask(region.id)
+        box = layers.frame.box(region.bbox, session.given.shape)
+        frame_region(self.viewer, layers.flips, box, layers.frame.view(mask))
 
     def _label_regions(self) -> None:
         inputs = None if self.session is None else self.session.region_inputs()

@@ -32,13 +32,6 @@ class Exhibit:
     mask: Mask
     target: int
 
-    @property
-    def anchor(self) -> tuple[int, ...]:
-        """The voxel nearest to the middle of it, where the canvas goes to."""
-        voxels = np.argwhere(self.mask)
-        middle = voxels[((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()]
-        return tuple(int(i) + side.start for i, side in zip(middle, self.bbox, strict=True))
-
     def flips(self, given: LabelArray, frame: Frame) -> FlipsArray:
         """It alone as the proposed flips of a case: open and current.
 

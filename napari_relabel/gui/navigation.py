@@ -7,9 +7,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Labels
 from napari.viewer import Viewer
 
+from napari_relabel.core.sections import widest_section
 from napari_relabel.gui.frame import Box
 
 #: A framed proposal takes at most this share of the canvas, so that its surroundings stay in view.
@@ -22,8 +24,8 @@ CONTEXT = 0.4
 FIT = 0.95
 
 
-def frame_box(viewer: Viewer, layer: Labels, anchor: tuple[int, ...], box: Box) -> None:
-    """Go to the slice of a proposal's highest score and zoom to its bounding box.
+def frame_region(viewer: Viewer, layer: Labels, box: Box, mask: npt.NDArray[np.bool_]) -> None:
+    """Go to the slice that shows most of a proposal and zoom to its bounding box.
 
     Parameters
     ----------
@@ -31,14 +33,16 @@ def frame_box(viewer: Viewer, layer: Labels, anchor: tuple[int, ...], box: Box) 
         To move.
     layer : Labels
         Layer on the grid of the case, which places voxels in the world.
-    anchor : tuple of int
-        Voxel with the highest score, in layer axes.
     box : tuple of slice
         Bounding box, in layer axes.
+    mask : ndarray of bool, shape of `box`
+        Its voxels.
     """
     offset = viewer.dims.ndim - layer.ndim
-    point = layer.data_to_world(anchor)
-    if any(axis >= offset for axis in viewer.dims.not_displayed):
+    hidden = [axis - offset for axis in viewer.dims.not_displayed if axis >= offset]
+    if hidden:
+        spot = widest_section(mask, hidden[0])
+        point = layer.data_to_world([s.start + i for s, i in zip(box, spot, strict=True)])
         # All axes, so that views along the others, which plugins add, come there too.
         viewer.dims.set_point(range(offset, viewer.dims.ndim), [float(x) for x in point])
     shown = [axis - offset for axis in viewer.dims.displayed]

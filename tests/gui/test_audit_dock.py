@@ -147,7 +147,7 @@ def test_an_audit_that_was_left_goes_on_where_it_was(
     press(qtbot, window, Qt.Key.Key_U)
     press(qtbot, window, Qt.Key.Key_G, CTRL_SHIFT)
     assert dock.audit.what.currentText().startswith("Go on: ")
-    assert "(3 of 20 judged)" in dock.audit.what.currentText()
+    assert "(3 of 20)" in dock.audit.what.currentText()
     click(qtbot, dock.audit.begin)
     judging = dock.auditing.judging
     assert judging is not None

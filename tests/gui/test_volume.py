@@ -44,7 +44,8 @@ def test_a_volume_is_shown_axially_in_mm_and_reviewed_in_the_order_of_the_file(
     # LAS file: the patient's right is the last column of it and the first one on screen; front up.
     np.testing.assert_array_equal(layers.given.data, session.given.transpose(2, 1, 0)[:, ::-1])
     region = session.current
-    assert window.dims.current_step[0] == region.anchor[2]
+    proposed = session.snapshot.regions.components == region.id
+    assert proposed[..., window.dims.current_step[0]].sum() == proposed.sum(axis=(0, 1)).max()
     slices = dock.decisions.table.proposals.index(region.id - 1, 4).data()
     assert slices == f"{region.bbox[2].start}-{region.bbox[2].stop - 1}"
     dock.commands.accept()
@@ -66,16 +67,17 @@ def test_views_of_other_plugins_go_to_the_proposal_and_see_decisions(
     def changed(event: Any) -> None:
         seen[event.source.name] += int(event.value[voxel])
 
-    voxel = layers.frame.voxel(session.current.anchor, session.given.shape)
+    def current() -> np.ndarray[Any, Any]:
+        return layers.frame.view(session.snapshot.regions.components) == session.current.id
+
+    voxel = window.dims.current_step
     for layer in (layers.corrected, layers.flips):
         layer.events.data.connect(changed)
-    assert window.dims.current_step == voxel
+    assert current()[voxel]
     before = int(layers.corrected.data[voxel]), int(layers.flips.data[voxel])
     dock.commands.accept()
     settle(dock)
-    assert window.dims.current_step == layers.frame.voxel(
-        session.current.anchor, session.given.shape
-    )
+    assert window.dims.current_step != voxel and current()[window.dims.current_step]
     assert seen["corrected labels"] == 1 - before[0]
     assert seen["proposed flips"] != before[1]
     for layer in (layers.corrected, layers.flips):
