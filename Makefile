@@ -9,6 +9,8 @@ MUTATION ?= runs/mutation
 LOWEST ?= runs/lowest
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Runs a command with a display of its own.
+ON_SCREEN = OMP_WAIT_POLICY=passive QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24"
 
 .PHONY: demo test lint unit lowest soak mutation bench docs clean
 .DEFAULT_GOAL = demo
@@ -28,8 +30,7 @@ lint:
 	$(BIN)/lint-imports
 
 unit:
-	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
-	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/pytest -n 2 --dist loadfile
 
 # The tests with the lowest versions that pyproject.toml allows of what the package names itself.
 lowest: VENV = $(LOWEST)/env
@@ -45,8 +46,7 @@ lowest:
 # The long run of the tests of reliability, about two hours; writes docs/reliability.md.
 soak:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
-	OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
-	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/reliability.py
+	OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/python docs/reliability.py
 
 # Faults that are put into key modules: do the tests notice? Writes its table in docs/reliability.md. Goes on where it
 # was interrupted; about an hour.
@@ -60,14 +60,13 @@ mutation:
 bench:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	$(BIN)/pip install -q --no-deps --target $(BENCH)/peers -r benchmarks/peers.txt
-	PYTHONPATH=$(BENCH)/peers OMP_WAIT_POLICY=passive QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 \
-	  xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python benchmarks/speed.py measure --out $(BENCH)
+	PYTHONPATH=$(BENCH)/peers $(ON_SCREEN) $(BIN)/python benchmarks/speed.py measure --out $(BENCH)
 	PYTHONPATH=$(BENCH)/peers $(BIN)/python benchmarks/speed.py report --out $(BENCH)
 
 docs:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
-	$(BIN)/python docs/screenshots.py
-	$(BIN)/python docs/session.py
+	OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/python docs/screenshots.py
+	OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/python docs/session.py
 
 clean:
 	rm -rf .venv demo-output
