@@ -21,7 +21,7 @@ _ALIKE = ("contrast_limits_range", "contrast_limits", "colormap", "gamma", "visi
 class Beside:
     """napari's grid with two views that move together; ends with `close`.
 
-    The views are filled from the top of the list of layers: corrected labels, flips, uncertainty
+    The views are filled from the top of the list of layers: flips, corrected labels, uncertainty
     and image first, then the given labels over the same picture. Layers of the user lie under
     them.
 

@@ -91,7 +91,8 @@ class LayerSet:
         self.select()
 
     def __iter__(self) -> Iterator[Layer]:
-        yield from (self.image, self.uncertainty, self.flips, self.given, self.corrected)
+        # Flips on top: an outline, a voxel wide, would hide those that are as thin.
+        yield from (self.image, self.uncertainty, self.given, self.corrected, self.flips)
         if self._beside is not None:
             yield self._beside.image
 

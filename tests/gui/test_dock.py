@@ -47,9 +47,9 @@ def test_opening_shows_the_case_and_frames_the_first_proposal(
     assert [layer.name for layer in window.layers] == [
         "case image",
         "uncertainty",
-        "proposed flips",
         "given labels",
         "corrected labels",
+        "proposed flips",
     ]
     assert dock.decisions.table.proposals.rowCount() == len(session.snapshot.regions) == 2
     assert session.current is not None
