@@ -7,23 +7,20 @@ adjudicator, marked automatic and with the authors; where they differ, the voxel
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_relabel.core.arrays import half_trace
-from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import Progress
 from napari_relabel.core.rules import RuleOptions
-from napari_relabel.io.volume import LabelVolume
 from napari_relabel.review.agreement import Verdict, all_chains, approved_twice, verdicts
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.folder import ReviewFolder
-from napari_relabel.review.provenance import AUTHORS
+from napari_relabel.review.parts import place_of
 from napari_relabel.review.session import ReviewSession
+from napari_relabel.review.votes import store_votes, votes
 
 #: Any vote for another class makes a proposal.
 _ANY_VOTE = 0.001
@@ -38,11 +35,11 @@ class Adjudication:
     folder : ReviewFolder
         The new review.
     disputed : dict of str to int
-        Voxels on which the reviewers differ, per case that has any.
+        Voxels on which the reviewers differ, per case, or part of a large one, that has any.
     agreed : tuple of str
-        Cases on which all agree; they are approved.
+        Cases and parts on which all agree; they are approved.
     left_out : tuple of str
-        Cases that fewer than two of them have approved.
+        Those that fewer than two of them have approved.
     """
 
     folder: ReviewFolder
@@ -93,11 +90,10 @@ def iter_adjudicate(
     """
     chains = all_chains(folder, names)
     approved = approved_twice(chains)
-    twice = [case for case in folder.cases if case.id in approved]
+    twice = [case_id for case_id in folder.review_ids if case_id in approved]
     if not twice:
         raise ReviewError(
-            f"{folder.path} has no case that two people have approved: nothing to adjudicate "
-            "(parts of large cases are compared, but not adjudicated)"
+            f"{folder.path} has no case that two people have approved: nothing to adjudicate"
         )
     k = len(folder.values)
     any_vote = {(a, b): _ANY_VOTE for a in range(k) for b in range(k) if a != b}
@@ -107,20 +103,28 @@ def iter_adjudicate(
         class_names=folder.class_names,
         options=RuleOptions("conditional", thresholds=any_vote),
     )
-    for case in twice:
-        of = f"adjudicates {', '.join(approved[case.id])}"
-        new.add([folder.as_new(case.id)], f"{case.note}; {of}" if case.note else of)
+    people: dict[str, dict[str, None]] = {}
+    for case_id in twice:
+        people.setdefault(place_of(case_id).case_id, {}).update(dict.fromkeys(approved[case_id]))
+    for case_id, names_of in people.items():
+        note, of = folder.record(case_id).note, f"adjudicates {', '.join(names_of)}"
+        new.add([folder.as_new(case_id)], f"{note}; {of}" if note else of)
+    divided = [case_id for case_id in people if folder.parts(case_id)]
+    for case_id in divided:
+        yield Progress(0, len(twice), case_id)
+        store_votes(folder, case_id, chains, approved, new)
     disputed: dict[str, int] = {}
     session = ReviewSession(new, reviewer=reviewer, automatic=True)
     try:
-        for i, case in enumerate(twice):
-            yield Progress(i, len(twice), case.id)
-            labels = folder.load_labels(case.id)
-            found = verdicts(labels, chains, case.id)
-            new.set_estimate(case.id, _votes(labels, found))
-            session.open_case(case.id)
+        for i, case_id in enumerate(twice):
+            yield Progress(i, len(twice), case_id)
+            labels = folder.load_labels(case_id)
+            found = verdicts(labels, chains, case_id)
+            if place_of(case_id).case_id not in divided:
+                new.set_estimate(case_id, votes(found, labels.n_classes))
+            session.open_case(case_id)
             if voxels := _take_over(session, found):
-                disputed[case.id] = voxels
+                disputed[case_id] = voxels
         if disputed:
             session.open_case(next(iter(disputed)))
     finally:
@@ -128,28 +132,8 @@ def iter_adjudicate(
     return Adjudication(
         folder=new,
         disputed=disputed,
-        agreed=tuple(case.id for case in twice if case.id not in disputed),
-        left_out=tuple(case.id for case in folder.cases if case.id not in approved),
-    )
-
-
-def _votes(labels: LabelVolume, found: Sequence[Verdict]) -> Estimate:
-    """Each reviewer as one sample: the share who gave a voxel a class, and their spread."""
-    classes = range(labels.n_classes)
-    mean = np.stack(
-        [np.mean([v.corrected == k for v in found], axis=0, dtype=np.float32) for k in classes]
-    )
-    names = ", ".join(v.reviewer for v in found)
-    return Estimate(
-        method="given",
-        n_samples=len(found),
-        n_classes=labels.n_classes,
-        mean=mean,
-        variance=half_trace(mean),
-        # One hash per set of decisions, as there is one per model.
-        model_hash=hashlib.sha256(" ".join(sorted(v.action for v in found)).encode()).hexdigest(),
-        note=f"Votes of {names}: proposals are what they disagree on.",
-        extra={AUTHORS: "\n".join(v.reviewer for v in found)},
+        agreed=tuple(case_id for case_id in twice if case_id not in disputed),
+        left_out=tuple(case_id for case_id in folder.review_ids if case_id not in approved),
     )
 
 

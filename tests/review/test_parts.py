@@ -19,6 +19,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.lazy import open_labels
 from napari_relabel.io.volume import read_labels
 from napari_relabel.review import parts as parts_module
+from napari_relabel.review.adjudicate import iter_adjudicate
 from napari_relabel.review.agreement import iter_agreement
 from napari_relabel.review.chain import read_chain
 from napari_relabel.review.changes import Change, pack_bits
@@ -225,6 +226,48 @@ def test_parts_have_reports_and_agreement(folder: ReviewFolder, tmp_path: Path) 
     (pair,) = finish(iter_agreement(folder))
     assert {case.case_id for case in pair.cases} == set(folder.review_ids)
     assert pair.voxels.observed == 1
+
+
+def test_what_reviewers_of_parts_disagree_on_is_put_to_a_third(
+    folder: ReviewFolder, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    skipped, unlike, alike = folder.review_ids[:3]
+    drawn = np.array(LABELS)
+    both = np.array(LABELS)
+    for reviewer in ("ana", "ben"):
+        session = ReviewSession(folder, reviewer=reviewer)
+        for part in session.case_ids:
+            session.open_case(part)
+            mask = np.random.default_rng(7).random(session.given.shape) < 0.2
+            if part in (unlike, alike):
+                session.edit(mask, 1)
+                both[box_of(part)][mask] = 1
+            if part == unlike and reviewer == "ana":
+                session.edit(rng.random(session.given.shape) < 0.1, 0)
+            if part in (unlike, alike) and reviewer == "ana":
+                drawn[box_of(part)] = session.corrected
+            if part != skipped or reviewer == "ana":
+                session.approve()
+        session.close()
+    made = finish(iter_adjudicate(folder, tmp_path / "final", "carol"))
+    wanted = drawn != both
+    assert made.left_out == (skipped,) and list(made.disputed) == [unlike]
+    assert made.disputed[unlike] == wanted.sum()
+    assert set(made.agreed) == set(folder.review_ids) - {skipped, unlike}
+    session = ReviewSession(made.folder, reviewer="carol")
+    assert session.case_id == unlike
+    np.testing.assert_array_equal(session.snapshot.regions.components > 0, wanted[box_of(unlike)])
+    session.edit(wanted[box_of(unlike)], 0)
+    for part in (unlike, skipped):
+        session.open_case(part)
+        assert session.snapshot.open_voxels == 0
+        session.approve()
+    session.close()
+    out = export_review(made.folder, reviewer="carol").out
+    np.testing.assert_array_equal(read_labels(out / "case.ome.zarr").indices, drawn)
+    assert read_record(out / "case.json")["authors"] == ["ana", "ben", "carol"]
+    assert replay(made.folder, verify=True).ok
 
 
 def test_a_part_cannot_be_estimated_alone(folder: ReviewFolder) -> None:
