@@ -2,11 +2,13 @@
 
     python benchmarks/large_review.py make --out SCRATCH [--grid 1024 2048 2048]
     python benchmarks/large_review.py review --out SCRATCH
+    python benchmarks/large_review.py verbs --out SCRATCH
 
 ``make`` writes a ball in noise, labels that miss it by a little, and an estimate that knows better,
 chunk by chunk; ``review`` opens them in a process of its own (on any display; ``xvfb-run`` makes
 one), goes through parts, moves delta and accepts, and prints times and the highest resident memory.
-Times end with the canvas painted.
+Times end with the canvas painted. ``verbs`` begins the review anew and runs ``decide``, ``export``
+and ``replay --verify``, each in a process of its own, and prints their highest resident memory.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from memory import run_verb
 
 from napari_relabel.core.boxes import boxes
 from napari_relabel.io.estimatestore import EstimateStore
@@ -30,25 +33,28 @@ from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.records import NewCase
 
 PARTS = 12
+#: Voxels along each axis per voxel of the lower resolution.
+STEP = 16
 STEPS = 40
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("make", "review"))
+    parser.add_argument("what", choices=("make", "review", "verbs"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--grid", type=int, nargs=3, default=(1024, 2048, 2048))
     options = parser.parse_args()
     if options.what == "make":
         make(options.out, tuple(options.grid))
     else:
-        print(json.dumps(review(options.out), indent=1))
+        measured = review(options.out) if options.what == "review" else verbs(options.out)
+        print(json.dumps(measured, indent=1))
 
 
 def make(out: Path, grid: tuple[int, ...]) -> None:
     shutil.rmtree(out, ignore_errors=True)
-    image = volume(out / "image.ome.zarr", grid, np.dtype(np.float32))
-    labels = volume(out / "labels.ome.zarr", grid, np.dtype(np.uint8))
+    image, lower = volume(out / "image.ome.zarr", grid, np.dtype(np.float32))
+    labels, _ = volume(out / "labels.ome.zarr", grid, np.dtype(np.uint8))
     about = {"method": "mcdo", "n_samples": 20, "n_classes": 2, "model_hash": "", "note": ""}
     lazy = open_labels(out / "labels.ome.zarr", (0, 1))
     side = (SIDE[3],) * 3
@@ -61,6 +67,9 @@ def make(out: Path, grid: tuple[int, ...]) -> None:
         ]
         r = np.sqrt(squares[0] + squares[1] + squares[2])
         image[box] = 100 * (r < 0.36) + rng.integers(0, 20, r.shape, dtype=np.uint8)
+        lower[tuple(slice(x.start // STEP, -(-x.stop // STEP)) for x in box)] = image[box][
+            ::STEP, ::STEP, ::STEP
+        ]
         labels[box] = r < 0.35
         p = np.clip(1 / (1 + np.exp(np.clip(300 * (r - 0.36), -9, 9))), 0.01, 0.99)
         p = p.astype(np.float32)
@@ -71,17 +80,24 @@ def make(out: Path, grid: tuple[int, ...]) -> None:
     folder.adopt_estimate("large", store.path)
 
 
-def volume(path: Path, grid: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+def volume(path: Path, grid: tuple[int, ...], dtype: np.dtype[Any]) -> list[Any]:
+    """The arrays of an empty OME-Zarr volume: full resolution, and a low one."""
     group = zarr.open_group(path, mode="w", zarr_format=3)
     axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]
     levels = [
         {
-            "path": "0",
-            "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0, 1.0]}],
+            "path": name,
+            "coordinateTransformations": [{"type": "scale", "scale": [float(wide)] * 3}],
         }
+        for name, wide in (("0", 1), ("1", STEP))
     ]
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
-    return group.create_array("0", shape=grid, chunks=(SIDE[3],) * 3, dtype=dtype)
+    return [
+        group.create_array(
+            name, shape=tuple(-(-n // wide) for n in grid), chunks=(SIDE[3],) * 3, dtype=dtype
+        )
+        for name, wide in (("0", 1), ("1", STEP))
+    ]
 
 
 def review(out: Path) -> dict[str, Any]:
@@ -122,6 +138,19 @@ def review(out: Path) -> dict[str, Any]:
     }
     close(dock, dock.controller.viewer)
     return found
+
+
+def verbs(out: Path) -> dict[str, Any]:
+    """Decide on all of it without a person, export the mask, and rebuild it from the journal."""
+    folder = out / "review"
+    shutil.rmtree(folder / "journals", ignore_errors=True)
+    shutil.rmtree(out / "masks", ignore_errors=True)
+    ran = {
+        "decide": ("--rule", "confident", "--delta", 0.7),
+        "export": ("--out", out / "masks", "--reviewer", "auto"),
+        "replay": ("--verify",),
+    }
+    return {verb: run_verb(verb, folder, *options) for verb, options in ran.items()}
 
 
 def peak() -> float:

@@ -65,11 +65,19 @@ def make_network(path: Path, channels: int) -> None:
 
 
 def measure(root: Path, network: Path, samples: int, memory: float) -> dict[str, float]:
-    """Run the command line and wait for it; resident memory in MiB."""
+    """Estimate and wait for it."""
+    used = run_verb(
+        "estimate",
+        *(root, "--model", network, "--out", root / "REVIEW"),
+        *("--samples", samples, "--memory", memory),
+    )
+    return {**used, "chunked": (root / "REVIEW" / "estimates" / "case.zarr").exists()}
+
+
+def run_verb(*arguments: object) -> dict[str, float]:
+    """Run a verb of the command line in a process of its own; resident memory in MiB."""
     run = "from napari_relabel.cli.app import main; main()"
-    command = [sys.executable, "-c", run, "estimate", str(root)]
-    command += ["--model", str(network), "--out", str(root / "REVIEW"), "--samples", str(samples)]
-    command += ["--memory", str(memory)]
+    command = [sys.executable, "-c", run, *map(str, arguments)]
     began = time.perf_counter()
     process = subprocess.Popen(command)
     _, status, used = os.wait4(process.pid, 0)
@@ -80,7 +88,6 @@ def measure(root: Path, network: Path, samples: int, memory: float) -> dict[str,
         "peak_mib": round(used.ru_maxrss / 1024),
         "minutes": round((time.perf_counter() - began) / 60, 1),
         "processor_minutes": round((used.ru_utime + used.ru_stime) / 60, 1),
-        "chunked": (root / "REVIEW" / "estimates" / "case.zarr").exists(),
     }
 
 

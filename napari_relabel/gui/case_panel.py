@@ -24,6 +24,7 @@ from napari_relabel.gui.parts import (
 )
 from napari_relabel.gui.qt import QAction, Signal
 from napari_relabel.review.arranging import SCORES, Arrangement
+from napari_relabel.review.parts import abridged
 
 _ORDERS = {Arrangement(): "As in the folder"} | {
     Arrangement("score", True, score): f"{SCORE_TITLES[score]}, highest first" for score in SCORES
@@ -71,7 +72,7 @@ class CasePanel(QWidget):
         self._controller = controller
         self._listing = listing
         self._actions = actions
-        self.cases = QuietComboBox()
+        self.cases = QuietComboBox(abridged)
         self.cases.setModel(CasesModel(listing, self.cases))
         self.cases.setMaxVisibleItems(24)
         self.back, self.forth = button("<", ""), button(">", "")

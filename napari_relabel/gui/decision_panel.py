@@ -130,10 +130,12 @@ class DecisionPanel(QWidget):
         if snapshot.regions_ready and snapshot.regions is not self._regions:
             self._regions = snapshot.regions
             found = session.candidates
+            axis = layers.frame.axes[0]
             self.table.show_regions(
                 snapshot.regions,
                 names=session.class_names,
-                slice_axis=layers.frame.axes[0] if layers.ndim == 3 else None,
+                slice_axis=axis if layers.ndim == 3 else None,
+                first_slice=layers.frame.corner[axis],
                 score_name="score" if found is None else found.score_name,
             )
             self._warn()

@@ -45,6 +45,7 @@ from napari_relabel.gui.rule_panel import RulePanel
 from napari_relabel.gui.save_panel import SavePanel
 from napari_relabel.gui.saving import Saving
 from napari_relabel.gui.start_panel import StartPanel
+from napari_relabel.gui.surroundings import Surroundings
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.move import move_review
 
@@ -81,6 +82,7 @@ class ReviewDock(QScrollArea):
         self.controller.on_new_layers(self._keys.bind_layers)
         actions.changed.connect(lambda: self._keys.rebind(tuple(actions)))
         self._input = CanvasInput(self.controller)
+        self._surroundings = Surroundings(self.controller)
         self.start = StartPanel()
         self.case = CasePanel(self.controller, self.commands, self.listing, actions)
         self.cases = CasesWindow(self.listing, self)
@@ -106,6 +108,7 @@ class ReviewDock(QScrollArea):
             self.attention.close,
             self._keys.close,
             self._input.close,
+            self._surroundings.close,
             self.rule.close_panel,
             self.estimating.close,
             self.learning.close,

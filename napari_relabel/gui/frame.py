@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari.layers import Layer
 
 from napari_relabel.io.volume import Geometry
+from napari_relabel.review.parts import place_of
 from napari_relabel.review.session import ReviewSession
 
 Box = tuple[slice, ...]
@@ -31,11 +32,14 @@ class Frame:
         Whether a layer axis runs against its grid axis.
     transform : dict
         Values of the layer attributes scale, translate, rotate, shear, affine, units.
+    corner : tuple of int
+        Where the grid begins in that of its case: 0 along each axis unless it is a part of one.
     """
 
     axes: tuple[int, ...]
     reverse: tuple[bool, ...]
     transform: dict[str, Any]
+    corner: tuple[int, ...]
 
     def view(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """A grid as the layers show it; a trailing axis of colours stays the last one."""
@@ -83,7 +87,14 @@ class Frame:
                 setattr(layer, name, value)
 
 
-def frame_of(geometry: Geometry, ndim: int, *, turn: bool = True) -> Frame:
+def frame_of(
+    geometry: Geometry,
+    grid: tuple[int, ...],
+    *,
+    turn: bool = True,
+    corner: tuple[int, ...] | None = None,
+    case: tuple[int, ...] | None = None,
+) -> Frame:
     """Placement of a grid from its file.
 
     Volumes with an affine are shown the way radiologists read them: axial slices, anterior up,
@@ -93,32 +104,46 @@ def frame_of(geometry: Geometry, ndim: int, *, turn: bool = True) -> Frame:
     ----------
     geometry : Geometry
         Of the grid.
-    ndim : int
-        Number of its axes.
+    grid : tuple of int
+        Shape.
     turn : bool
         False keeps the order of the file for volumes too.
+    corner, case : tuple of int, optional
+        Of a part of a case: where it begins, and the shape of the case.
     """
+    ndim = len(grid)
     axes, reverse = tuple(range(ndim)), (False,) * ndim
+    corner, case = corner or (0,) * ndim, case or grid
     if turn and ndim == 3 and geometry.affine is not None:
         axes, reverse = radiological(geometry.affine)
     voxel_mm = geometry.voxel_mm
     known = voxel_mm is not None and len(voxel_mm) == ndim
     scale = np.ones(ndim) if voxel_mm is None or not known else np.asarray(voxel_mm, float)
+    scale = scale[list(axes)]
+    first = [
+        case[axis] - corner[axis] - grid[axis] if back else corner[axis]
+        for axis, back in zip(axes, reverse, strict=True)
+    ]
     transform = {
-        "scale": scale[list(axes)],
-        "translate": np.zeros(ndim),
+        "scale": scale,
+        "translate": scale * first,
         "rotate": np.eye(ndim),
         "shear": np.zeros(ndim * (ndim - 1) // 2),
         "affine": np.eye(ndim + 1),
         "units": ("millimeter" if known else "pixel",) * ndim,
     }
-    return Frame(axes, reverse, transform)
+    return Frame(axes, reverse, transform, corner)
 
 
 def frame_of_case(session: ReviewSession) -> Frame:
     """Placement of the open case: from its file, or as the layer lay that it was made from."""
-    from_layer = bool(session.folder.record(session.case_id).note)
-    return frame_of(session.labels.geometry, session.given.ndim, turn=not from_layer)
+    folder, (case_id, box) = session.folder, place_of(session.case_id)
+    turn, grid = not folder.record(case_id).from_layer, session.given.shape
+    geometry = session.labels.geometry
+    if box is None:
+        return frame_of(geometry, grid, turn=turn)
+    corner = tuple(side.start for side in box)
+    return frame_of(geometry, grid, turn=turn, corner=corner, case=folder.open_labels(case_id).grid)
 
 
 def frame_of_layer(layer: Layer, axes: tuple[int, ...], reverse: tuple[bool, ...]) -> Frame:
@@ -134,6 +159,7 @@ def frame_of_layer(layer: Layer, axes: tuple[int, ...], reverse: tuple[bool, ...
             "affine": np.array(layer.affine.affine_matrix),
             "units": layer.units,
         },
+        (0,) * len(axes),
     )
 
 

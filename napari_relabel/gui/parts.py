@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeyEvent, QResizeEvent, QWheelEvent
+from qtpy.QtGui import QKeyEvent, QPaintEvent, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -17,6 +17,9 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QWidget,
 )
 
@@ -27,10 +30,19 @@ FLAG = "⚑"
 
 
 class QuietComboBox(QComboBox):
-    """A combo box that leaves letters to the viewer's keys and the wheel to the scroll area."""
+    """A combo box that leaves letters to the viewer's keys and the wheel to the scroll area.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    What is too long for it is cut in the middle, since names differ at the end.
+
+    Parameters
+    ----------
+    short : callable
+        What is shown of the choice while the list is closed.
+    """
+
+    def __init__(self, short: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self._short = short
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(4)
@@ -45,6 +57,24 @@ class QuietComboBox(QComboBox):
     def wheelEvent(self, event: QWheelEvent | None) -> None:
         """Scroll the dock, never the choice."""
         _pass_on(event)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the box with as much of the choice as there is room for."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        style = self.style()
+        assert style is not None
+        room = style.subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        ).width()
+        option.currentText = self.fontMetrics().elidedText(
+            self._short(self.currentText()), Qt.TextElideMode.ElideMiddle, room
+        )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 class QuietSpinBox(QSpinBox):

@@ -84,6 +84,7 @@ class ProposalsModel(QAbstractTableModel):
         self._flagged: Mapping[int, str] = NO_FLAGS
         self._names: dict[int, str] = {}
         self._slice_axis: int | None = None
+        self._first_slice = 0
         self._score_name = "score"
 
     def set_regions(
@@ -92,6 +93,7 @@ class ProposalsModel(QAbstractTableModel):
         *,
         names: dict[int, str],
         slice_axis: int | None,
+        first_slice: int = 0,
         score_name: str,
     ) -> None:
         """Show other proposals.
@@ -104,13 +106,15 @@ class ProposalsModel(QAbstractTableModel):
             Name of each class index.
         slice_axis : int or None
             Axis that the slider steps through; None in 2D.
+        first_slice : int
+            What the first slice of the grid is called.
         score_name : str
             Name of the rule's score.
         """
         self.beginResetModel()
         self._regions, self._last = regions, None
         self._names = names
-        self._slice_axis = slice_axis
+        self._slice_axis, self._first_slice = slice_axis, first_slice
         self._score_name = score_name
         self.endResetModel()
 
@@ -211,8 +215,8 @@ class ProposalsModel(QAbstractTableModel):
         if self._slice_axis is None:
             return "-"
         box = region.bbox[self._slice_axis]
-        last = box.stop - 1
-        return str(box.start) if box.start == last else f"{box.start}-{last}"
+        first, last = self._first_slice + box.start, self._first_slice + box.stop - 1
+        return str(first) if first == last else f"{first}-{last}"
 
     def _name(self, index: int) -> str:
         return self._names.get(index, str(index))
@@ -261,7 +265,7 @@ class ProposalsTable(QTableView):
         rows.setDefaultSectionSize(22)
         header.setHighlightSections(False)
         header.setMinimumSectionSize(24)
-        for column, width in enumerate((28, 0, 58, 44, 48, 62)):
+        for column, width in enumerate((28, 0, 58, 44, 58, 62)):
             if width:
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
                 self.setColumnWidth(column, width)
@@ -283,11 +287,16 @@ class ProposalsTable(QTableView):
         *,
         names: dict[int, str],
         slice_axis: int | None,
+        first_slice: int = 0,
         score_name: str,
     ) -> None:
         """Show other proposals; see `ProposalsModel.set_regions`."""
         self.proposals.set_regions(
-            regions, names=names, slice_axis=slice_axis, score_name=score_name
+            regions,
+            names=names,
+            slice_axis=slice_axis,
+            first_slice=first_slice,
+            score_name=score_name,
         )
         self.setColumnHidden(COLUMNS.index("slice"), slice_axis is None)
 

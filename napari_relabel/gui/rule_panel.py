@@ -86,7 +86,7 @@ class RulePanel(QWidget):
         layout.addLayout(
             row(
                 *(QLabel("rule"), self.rule, QLabel("of"), self.kind, self.apart),
-                stretch=(0, 1, 0, 1, 0),
+                stretch=(0, 3, 0, 2, 0),
             )
         )
         self.uncertainty = action_check(actions, "uncertainty", "show uncertainty")

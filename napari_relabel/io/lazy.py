@@ -27,6 +27,9 @@ from napari_relabel.io.volume import ImageVolume, LabelVolume
 #: Voxels along each axis that are read at a time where nothing else asks for a size.
 SIDE = {2: 1024, 3: 128}
 
+#: Most numbers that are read of an image to show all of it.
+OVERVIEW = 2**24
+
 
 @dataclass(frozen=True, eq=False)
 class LazyVolume:
@@ -116,6 +119,31 @@ class LazyImage(LazyVolume):
         """Grey values in a box, shape (C, *box); InputError where they are NaN or infinite."""
         data, channel_axis = image_array(self.raw(box), self.path)
         return data[None] if channel_axis is None else np.moveaxis(data, channel_axis, 0)
+
+    def overview(self) -> tuple[ImageVolume, tuple[float, ...]] | None:
+        """All of the image at its lowest resolution, if it has one that is small enough.
+
+        Returns
+        -------
+        tuple of ImageVolume and tuple of float, or None
+            The image, and how many voxels of the grid one of it is wide along each spatial axis.
+
+        Raises
+        ------
+        InputError
+            If it is damaged.
+        """
+        if len(self.found.levels) < 2:
+            return None
+        array = _stored(self.path, self.found.levels[-1])
+        if array.size > OVERVIEW:
+            return None
+        lowest = LazyImage(self.path, self.found, array)
+        factors = self.found.factors[-1]
+        inside = tuple(slice(0, n) for n in lowest.grid)
+        return lowest.part(inside, ""), tuple(
+            factor for axis, factor in enumerate(factors) if axis not in self.extra_axes
+        )
 
     def part(self, box: Box, sha256: str) -> ImageVolume:
         """A box of the image in memory, with the hash that the whole is known to have."""
@@ -214,19 +242,24 @@ def open_labels(path: Path | str, values: tuple[int, ...] | None = None) -> Lazy
 def _open(path: Path | str) -> tuple[Path, Multiscale, Any]:
     path = check_volume(path)
     found = opened(path)
-    try:
-        stored = need("zarr", path).open_array(found.levels[0], mode="r")
-        check_stored(stored, found.levels[0], path)
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{path} is damaged ({error}): copy it again") from error
+    stored = _stored(path, found.levels[0])
     if len(found.axes) != stored.ndim:
         raise InputError(f"{path} names {len(found.axes)} axes for {stored.ndim}: write it anew")
     volume = LazyVolume(path, found, stored)
     if 0 in stored.shape or len(volume.grid) not in SIDE:
         raise InputError(f"{path} has shape {stored.shape}: a 2D or 3D file is needed")
     return path, found, stored
+
+
+def _stored(path: Path, level: Path) -> Any:
+    try:
+        stored = need("zarr", path).open_array(level, mode="r")
+        check_stored(stored, level, path)
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise InputError(f"{path} is damaged ({error}): copy it again") from error
+    return stored
 
 
 def check_chunks(volume: LazyVolume, most: int) -> None:

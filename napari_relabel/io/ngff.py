@@ -47,6 +47,8 @@ class Multiscale:
         In the order of the arrays.
     levels : tuple of Path
         Its arrays, full resolution first.
+    factors : tuple of tuple of float
+        Per level, how many voxels of the full resolution one of it is wide along each axis.
     version : str
         Of NGFF.
     zarr_format : int
@@ -55,6 +57,7 @@ class Multiscale:
 
     axes: tuple[Axis, ...]
     levels: tuple[Path, ...]
+    factors: tuple[tuple[float, ...], ...]
     version: str
     zarr_format: int
 
@@ -106,11 +109,18 @@ def multiscale(ome: Mapping[str, Any], path: Path, zarr_format: int) -> Multisca
             for n, (name, axis) in enumerate(zip(names, image["axes"], strict=True))
         )
         levels = tuple(path / _inner(dataset["path"], path) for dataset in datasets)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        factors = tuple(
+            tuple(wide / one for wide, one in zip(scale, own[0], strict=True))
+            for scale in (
+                _scaling(dataset.get("coordinateTransformations", []), len(names), path)[0]
+                for dataset in datasets
+            )
+        )
+    except (KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
         raise InputError(
             f"{path} has incomplete multiscales metadata ({error!r}): write it anew"
         ) from error
-    return Multiscale(axes, levels, version, zarr_format)
+    return Multiscale(axes, levels, factors, version, zarr_format)
 
 
 def _inner(name: str, path: Path) -> PurePosixPath:

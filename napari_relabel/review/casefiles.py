@@ -20,7 +20,7 @@ from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.index import ReviewIndex
 from napari_relabel.review.layers import layer_affine, write_layer_image, write_layer_labels
 from napari_relabel.review.parts import part_boxes, part_id, place_of
-from napari_relabel.review.records import CaseData, CaseRecord, NewCase, file_name
+from napari_relabel.review.records import FROM_LAYER, CaseData, CaseRecord, NewCase, file_name
 
 CHUNKED = ".zarr"
 
@@ -64,7 +64,7 @@ class CaseFiles(ReviewIndex):
         image_path = None
         if image is not None:
             image_path = write_layer_image(stem, image, channel_axis, geometry)
-        self.add([NewCase(case_id, labels_path, image_path)], "geometry from the open layer")
+        self.add([NewCase(case_id, labels_path, image_path)], FROM_LAYER)
 
     def load(self, case_id: str, *, image: bool = False) -> CaseData:
         """Read a case or a part of one.
@@ -234,6 +234,13 @@ class CaseFiles(ReviewIndex):
     def unfinished(self, case_id: str) -> Path:
         """Where a chunked estimate of a case is made, before `adopt_estimate` takes it."""
         return self.path / "estimates" / f"{self.record(case_id).file_name}.unfinished"
+
+    def load_overview(self, case_id: str) -> tuple[ImageVolume, tuple[float, ...]] | None:
+        """The image of a case, or of the case of a part, as `LazyImage.overview` has it."""
+        image = self.record(place_of(case_id).case_id).image
+        if image is None or not is_lazy(image):
+            return None
+        return open_image(self._found(image)).overview()
 
     def files(self, case_id: str) -> tuple[Path, Path | None, Path]:
         """Labels, image (None where there is none) and estimate of a case, there or not."""

@@ -45,6 +45,15 @@ def place_of(case_id: str) -> Place:
     return Place(found[1], tuple(slice(a, b) for a, b in ends))
 
 
+def abridged(text: str) -> str:
+    """A text that may end with the id of a part, with the corner of it alone.
+
+    ``"lung [0:256, 256:512, 0:256]"`` becomes ``"lung [0, 256, 0]"``.
+    """
+    case, box = place_of(text)
+    return text if box is None else f"{case} [{', '.join(str(along.start) for along in box)}]"
+
+
 def check_whole(case_id: str) -> None:
     """ReviewError where an id is that of a part, which gets no estimate of its own."""
     if place_of(case_id).box is not None:

@@ -36,6 +36,10 @@ class NewCase:
     image: Path | None = None
 
 
+#: How the note on a case begins whose files were made of an open layer.
+FROM_LAYER = "geometry from the open layer"
+
+
 @dataclass(frozen=True)
 class CaseRecord:
     """A case as ``review.json`` has it.
@@ -58,6 +62,11 @@ class CaseRecord:
     image: str | None = None
     image_sha256: str | None = None
     note: str = ""
+
+    @property
+    def from_layer(self) -> bool:
+        """Whether its files were made of an open layer, and not by whoever made the image."""
+        return self.note.startswith(FROM_LAYER)
 
     @property
     def file_name(self) -> str:

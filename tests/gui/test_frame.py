@@ -26,7 +26,7 @@ def test_volumes_are_shown_the_way_radiologists_read_them(codes: str) -> None:
     for axis, (world, sign) in enumerate(nib.orientations.axcodes2ornt(codes)):
         affine[:3, axis] = np.eye(3)[int(world)] * sign
     assert "".join(nib.aff2axcodes(affine)) == codes
-    frame = frame_of(Geometry.from_affine(affine @ np.diag([2.0, 3.0, 4.0, 1.0]), 3), 3)
+    frame = frame_of(Geometry.from_affine(affine @ np.diag([2.0, 3.0, 4.0, 1.0]), 3), (5, 6, 7))
     # Walk one step along each layer axis and see where in the patient that goes.
     seen = ""
     for axis, back in zip(frame.axes, frame.reverse, strict=True):
@@ -50,7 +50,7 @@ def test_boxes_voxels_and_arrays_go_there_and_back(
     axes: list[int], reverse: tuple[bool, bool, bool], data: st.DataObject
 ) -> None:
     grid = (4, 5, 6)
-    frame = Frame(tuple(axes), reverse, {})
+    frame = Frame(tuple(axes), reverse, {}, (0, 0, 0))
     array = np.arange(120).reshape(grid)
     np.testing.assert_array_equal(frame.to_grid(frame.view(array)), array)
     starts = [data.draw(st.integers(0, n - 1)) for n in grid]
@@ -66,7 +66,7 @@ def test_boxes_voxels_and_arrays_go_there_and_back(
 
 
 def test_pictures_are_shown_as_they_are() -> None:
-    frame = frame_of(Geometry(), 2)
+    frame = frame_of(Geometry(), (5, 6))
     rgb = np.arange(60).reshape(4, 5, 3)
     np.testing.assert_array_equal(frame.view(rgb), rgb)
     assert frame.transform["units"] == ("pixel", "pixel")

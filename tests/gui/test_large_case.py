@@ -24,12 +24,21 @@ from napari_relabel.review.replay import replay
 GRID, SIDE = (12, 40, 48), (12, 20, 24)
 
 
-def save(path: Path, data: np.ndarray) -> Path:
+#: Voxels of the full resolution per voxel of the lower one, which does not quite fit in twice.
+FACTORS = (5, 2, 2)
+
+
+def save(path: Path, data: np.ndarray, lower: np.ndarray | None = None) -> Path:
     group = zarr.open_group(path, mode="w", zarr_format=3)
-    group.create_array("0", shape=data.shape, chunks=SIDE, dtype=data.dtype)[...] = data
     axes = [{"name": n, "type": "space", "unit": "millimeter"} for n in "zyx"]
-    steps = [{"type": "scale", "scale": [2.0, 1.0, 1.0]}]
-    levels = [{"path": "0", "coordinateTransformations": steps}]
+    levels = []
+    for name, level, factors in (("0", data, (1, 1, 1)), ("1", lower, FACTORS)):
+        if level is not None:
+            array = group.create_array(name, shape=level.shape, chunks=SIDE, dtype=level.dtype)
+            array[...] = level
+            scale = [a * b for a, b in zip(factors, (2.0, 1.0, 1.0), strict=True)]
+            steps = [{"type": "scale", "scale": scale}]
+            levels.append({"path": name, "coordinateTransformations": steps})
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": levels}]}
     return path
 
@@ -38,6 +47,10 @@ def save(path: Path, data: np.ndarray) -> Path:
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReviewFolder:
     """Four parts, each with one block of voxels that the labels miss."""
     monkeypatch.setattr(parts, "CHUNKS", {2: 1, 3: 1})
+    return large_case(tmp_path)
+
+
+def large_case(tmp_path: Path, lower: np.ndarray | None = None) -> ReviewFolder:
     labels = np.zeros(GRID, np.uint8)
     labels[3:9, 15:25, 18:30] = 1
     p = np.where(labels, 0.9, 0.05).astype(np.float32)
@@ -46,7 +59,7 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReviewFolder:
             p[4:7, row : row + 5, column : column + 5] = 0.95
     image = (100 * p).astype(np.float32)
     case = NewCase(
-        "large", save(tmp_path / "labels.ome.zarr", labels), save(tmp_path / "i.zarr", image)
+        "large", save(tmp_path / "labels.ome.zarr", labels), save(tmp_path / "i.zarr", image, lower)
     )
     made = ReviewFolder.create(tmp_path / "review", [case])
     lazy = open_labels(tmp_path / "labels.ome.zarr")
@@ -105,3 +118,62 @@ def test_a_part_is_not_estimated_alone(open_dock: OpenDock, large: ReviewFolder)
     dock.estimate.estimate_wanted.emit(Path("no-model"), "mcdo", 2)
     assert "is a part of a case: estimate all of it" in dock.status.text()
     assert not dock.estimating.running
+
+
+def test_what_lies_around_a_part_is_seen_where_it_is(
+    window: napari.Viewer, open_dock: OpenDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "CHUNKS", {2: 1, 3: 1})
+    coarse = tuple(-(-n // by) for n, by in zip(GRID, FACTORS, strict=True))
+    lower = np.random.default_rng(0).permutation(np.prod(coarse)).reshape(coarse)
+    dock = open_dock(large_case(tmp_path, lower.astype(np.float32)))
+    session = dock.controller.session
+    assert session is not None
+    for case_id in session.case_ids:
+        dock.commands.open_case(case_id)
+        settle(dock)
+        layers, around = dock.controller.layers, window.layers["surroundings"]
+        assert layers is not None
+        assert window.layers.index(around) < window.layers.index(layers.image)
+        assert tuple(around.contrast_limits) == tuple(layers.image.contrast_limits)
+        box = parts.place_of(case_id).box
+        assert box is not None
+        for at in np.ndindex(layers.given.data.shape):
+            voxel = layers.frame.voxel_to_grid(at, session.given.shape)
+            in_case = [i + side.start for i, side in zip(voxel, box, strict=True)]
+            here = around.world_to_data(layers.given.data_to_world(at))
+            expected = lower[tuple(i // by for i, by in zip(in_case, FACTORS, strict=True))]
+            assert around.data[tuple(np.round(np.add(here, 1e-9)).astype(int))] == expected
+        # The slider and the list of proposals count slices of the case.
+        axis = layers.frame.axes[0]
+        region = session.current
+        assert region is not None
+        first, last = (
+            edge + box[axis].start for edge in (region.bbox[axis].start, region.bbox[axis].stop - 1)
+        )
+        assert dock.decisions.table.proposals.index(0, 4).data() == f"{first}-{last}"
+        assert first <= window.dims.current_step[0] <= last
+    dock.controller.close_session()
+    assert len(window.layers) == 0
+
+
+def test_without_a_lower_resolution_the_slider_counts_slices_of_the_case_too(
+    window: napari.Viewer, open_dock: OpenDock, large: ReviewFolder
+) -> None:
+    dock = open_dock(large)
+    layers = dock.controller.layers
+    assert layers is not None
+    assert "surroundings" not in window.layers
+    axis = layers.frame.axes[1]
+    assert window.dims.nsteps == tuple(GRID[axis] for axis in layers.frame.axes)
+    dock.commands.open_case(large.review_ids[-1])
+    settle(dock)
+    assert layers.frame.corner[axis] == GRID[axis] - SIDE[axis]
+    window.dims.order = (1, 0, 2)
+    dock.commands.find_current()
+    settle(dock)
+    assert dock.controller.session is not None
+    region = dock.controller.session.current
+    assert region is not None
+    first = layers.frame.corner[axis] + region.bbox[axis].start
+    assert first <= window.dims.current_step[1] < first + 5

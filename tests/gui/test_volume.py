@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import napari
@@ -11,10 +12,13 @@ from gui_cases import OpenDock, settle
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 
+from napari_relabel.core.progress import finish
 from napari_relabel.gui import controller as controller_module
 from napari_relabel.gui.dock import ReviewDock
 from napari_relabel.review import opencase
+from napari_relabel.review.adjudicate import iter_adjudicate
 from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.session import ReviewSession
 
 
 def parts(dock: ReviewDock) -> Any:
@@ -200,3 +204,18 @@ def test_what_is_exported_lies_where_the_file_lay(
     np.testing.assert_array_equal(written.affine, original.affine)
     np.testing.assert_array_equal(np.asarray(written.dataobj), session.corrected)
     assert "1 proposals undecided" in dock.status.text()
+
+
+def test_what_is_adjudicated_is_shown_as_it_was_reviewed(
+    open_dock: OpenDock, volume: ReviewFolder, tmp_path: Path
+) -> None:
+    for reviewer in ("ana", "ben"):
+        session = ReviewSession(volume, reviewer=reviewer)
+        session.approve()
+        session.close()
+    made = finish(iter_adjudicate(volume, tmp_path / "final", "carol"))
+    frames = []
+    for folder in (volume, made.folder):
+        _, layers = parts(open_dock(folder))
+        frames.append((layers.frame.axes, layers.frame.reverse))
+    assert frames[0] == frames[1] != ((0, 1, 2), (False, False, False))

@@ -29,6 +29,7 @@ from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.export import export_review
 from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.parts import (
+    abridged,
     concern,
     part_boxes,
     part_id,
@@ -304,6 +305,11 @@ def test_decisions_survive_another_division(folder: ReviewFolder, monkeypatch) -
     session.open_case(folder.review_ids[1])
     assert session.is_approved
     session.close()
+
+
+def test_a_part_is_known_by_its_corner() -> None:
+    assert abridged("◐ lung 2 [0:256, 256:512, 512:700]") == "◐ lung 2 [0, 256, 512]"
+    assert abridged("lung [2]") == "lung [2]"
 
 
 def test_an_id_that_looks_like_a_part_is_refused(tmp_path: Path) -> None:
