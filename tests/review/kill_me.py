@@ -1,8 +1,9 @@
 """Run by test_review_kill.py: a process whose children do random actions and are killed on the way.
 
 Standard input: JSON ``[[review, seed, point, count, out], ...]``. For each, a child is forked that
-kills itself at the `count`-th passage of the fault `point`. After every action it appends one line
-to `out` that describes the state.
+kills itself at the `count`-th passage of the fault `point`, or is killed `count` microseconds after
+its start where that is ``"from outside"``. After every action it appends one line to `out` that
+describes the state.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 
 import numpy as np
@@ -19,6 +21,8 @@ from review_cases import act_at_random, describe
 from napari_relabel.review import journal
 from napari_relabel.review.opencase import OpenCase
 from napari_relabel.review.session import ReviewSession
+
+OUTSIDE = "from outside"
 
 
 class Faults:
@@ -77,5 +81,8 @@ if __name__ == "__main__":
         if child == 0:
             run(*job)
             os._exit(0)
+        if job[2] == OUTSIDE:
+            time.sleep(job[3] / 1e6)
+            os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")

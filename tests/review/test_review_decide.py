@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sqlite3
 from contextlib import closing
@@ -12,9 +13,10 @@ from review_cases import make_folder
 
 from napari_relabel.core.proposals import propose
 from napari_relabel.core.rules import RuleOptions
-from napari_relabel.review.decide import decide
+from napari_relabel.review.decide import decide, decide_learnt
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.export import export_review
+from napari_relabel.review.folder import ReviewFolder
 from napari_relabel.review.session import ReviewSession
 
 
@@ -119,3 +121,42 @@ def test_locked_and_decided_voxels_are_left_alone(tmp_path):
     after = ReviewSession(folder, reviewer="auto")
     np.testing.assert_array_equal(after.corrected[kept], before[kept])
     np.testing.assert_array_equal(after.decisions[~kept] == 1, proposed[~kept])
+
+
+def test_what_is_locked_does_not_count_for_the_cap(tmp_path):
+    folder = make_folder(tmp_path)
+    session = ReviewSession(folder, reviewer="auto")
+    session.set_options(RuleOptions("gated"))
+    score = session.candidates.score
+    high = score >= np.sort(score[score > 0])[-30]
+    session.lock_where(high)
+    session.close()
+    rest = np.count_nonzero((score > 0) & ~high)
+    (case,) = decide(folder, RuleOptions("gated"), 0.0, max_fraction=(rest + 1) / score.size).cases
+    assert (case.voxels, case.delta, case.capped) == (rest, 0.0, False)
+
+
+def test_every_case_is_decided_in_whatever_order_they_are(tmp_path):
+    folder = make_folder(tmp_path / "first", cases=3)
+    order = ("case2", "case0", "case1")
+    other = ReviewFolder.create(
+        tmp_path / "second", [folder.as_new(case) for case in order], values=(0, 1)
+    )
+    for case in order:
+        other.set_estimate(case, folder.load_estimate(case))
+    found = [
+        {
+            case.case_id: case.voxels
+            for case in decide(f, RuleOptions("gated"), 0.1, max_fraction=1).cases
+        }
+        for f in (folder, other)
+    ]
+    assert tuple(found[1]) == order
+    assert found[0] == found[1]
+    assert len(set(found[0].values())) == 3
+
+
+def test_the_learnt_rule_is_capped_like_any_other():
+    plain, learnt = (inspect.signature(f).parameters for f in (decide, decide_learnt))
+    for name in ("min_size", "max_fraction", "approve", "trusted"):
+        assert learnt[name].default == plain[name].default

@@ -312,3 +312,53 @@ def test_a_decision_takes_under_5_ms_after_100_000(folder):
         times.append(time.process_time() - start)
     # Processor time: the wall clock of a shared machine would measure the others.
     assert np.percentile(times, 95) < 0.005
+
+
+def test_the_file_says_what_it_is(folder):
+    session = open_session(folder)
+    session.accept()
+    session.close()
+    head = journal_of(folder).read_bytes()[:100]
+    # Where SQLite keeps user_version and application_id: what other programs tell it by.
+    assert head[60:64] == (2).to_bytes(4, "big")
+    assert head[68:72] == b"nrlb"
+
+
+def test_three_sessions_that_ran_at_once_are_merged(folder):
+    sessions = [open_session(folder) for _ in range(3)]
+    for row, session in enumerate(sessions):
+        session.edit(np.True_, 1, (slice(row, row + 1), slice(0, 12), slice(0, 6)))
+    for session in sessions:
+        session.close()
+    heads = read_chain(folder.journals, "ana").heads
+    assert len(heads) == 3
+    after = ReviewSession(folder, reviewer="ana")
+    assert (after.corrected[:3, :12, :6] == 1).all()
+    after.edit(np.True_, 1, (slice(5, 6), slice(0, 12), slice(0, 6)))
+    after.close()
+    (last,) = read_chain(folder.journals, "ana").heads
+    assert last not in heads
+
+
+def test_the_last_action_is_known_before_and_after_the_first_of_a_session(folder):
+    context = Context("case0", folder.record("case0").labels_sha256)
+    first = JournalWriter(folder.journals, "ana", ())
+    assert first.last is None
+    action = first.append("approve", context)
+    assert first.last == action
+    first.close()
+    assert JournalWriter(folder.journals, "ana", (action,)).last == action
+
+
+def test_a_disk_that_does_not_take_it_is_said(folder, monkeypatch):
+    session = open_session(folder)
+    session.accept()
+
+    def refuse(descriptor):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(JournalError, match="power cut; check the disk"):
+        session.open_case("case1")
+    monkeypatch.undo()
+    session.close()

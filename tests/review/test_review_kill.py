@@ -13,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kill_me import OUTSIDE
 from review_cases import act_at_random, describe, make_folder
 
 from napari_relabel.review.session import ReviewSession
 
 SCRIPT = Path(__file__).with_name("kill_me.py")
 SEED = 3
+#: Of the soak run: more random kills, see docs/reliability.py.
+FACTOR = int(os.environ.get("NAPARI_RELABEL_FUZZ", "1"))
+KILLS = 20 * FACTOR
 POINTS = [
     ("before BEGIN", 1),
     ("before BEGIN", 25),
@@ -61,6 +65,19 @@ def expected(fresh, tmp_path_factory):
     return lines
 
 
+def run(jobs):
+    """Exit codes of children that are killed as the jobs say."""
+    process = subprocess.run(
+        [sys.executable, str(SCRIPT)],
+        input=json.dumps(jobs),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=240 * FACTOR,
+    )
+    return [int(line) for line in process.stdout.split()]
+
+
 @pytest.fixture(scope="module")
 def killed(fresh, tmp_path_factory):
     """For every fault point: exit code, REVIEW folder, and what had been shown."""
@@ -69,18 +86,9 @@ def killed(fresh, tmp_path_factory):
     for i, (point, count) in enumerate(POINTS):
         shutil.copytree(fresh, root / str(i))
         jobs.append([str(root / str(i) / "review"), SEED, point, count, str(root / f"{i}.txt")])
-    process = subprocess.run(
-        [sys.executable, str(SCRIPT)],
-        input=json.dumps(jobs),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=240,
-    )
-    codes = [int(line) for line in process.stdout.split()]
     return {
         fault: (code, Path(job[0]), Path(job[4]).read_text().splitlines())
-        for fault, code, job in zip(POINTS, codes, jobs, strict=True)
+        for fault, code, job in zip(POINTS, run(jobs), jobs, strict=True)
     }
 
 
@@ -97,21 +105,31 @@ def test_killed_at_a_fault_point(killed, expected, fault):
     assert found == expected[at + 1 if committed else at]
 
 
-def test_killed_at_a_random_moment(fresh, expected, tmp_path):
-    shutil.copytree(fresh, tmp_path / "copy")
-    review, out = tmp_path / "copy" / "review", tmp_path / "out.txt"
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps([[str(review), SEED, "never", 1, str(out)]]))
-    process.stdin.close()
-    while not (out.exists() and out.read_text().count("\n") > 5):
-        assert process.poll() is None
-        time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    shown = out.read_text().splitlines()
-    at = len(shown)
-    assert shown == expected[1 : at + 1]
-    assert describe(ReviewSession(review, reviewer="ana")) in expected[at : at + 2]
+def test_killed_at_random_moments(fresh, expected, tmp_path, record_property):
+    shutil.copytree(fresh, tmp_path / "whole")
+    began = time.perf_counter()
+    job = [str(tmp_path / "whole" / "review"), SEED, "never", 1, str(tmp_path / "whole.txt")]
+    assert run([job]) == [0]
+    # Longer than the session, by the time that its interpreter takes to start.
+    longest = int(1e6 * (time.perf_counter() - began))
+    rng = np.random.default_rng(FACTOR)
+    killed = actions = 0
+    while killed < KILLS:
+        jobs = []
+        for i, after in enumerate(rng.integers(0, longest, min(KILLS - killed, 20)).tolist()):
+            shutil.rmtree(tmp_path / str(i), ignore_errors=True)
+            shutil.copytree(fresh, tmp_path / str(i))
+            out = tmp_path / str(i) / "out.txt"
+            out.touch()
+            jobs.append([str(tmp_path / str(i) / "review"), SEED, OUTSIDE, after, str(out)])
+        for (review, *_, out), code in zip(jobs, run(jobs), strict=True):
+            shown = Path(out).read_text().splitlines()
+            at = len(shown)
+            assert shown == expected[1 : at + 1]
+            # The action under way is there as a whole, or not at all.
+            assert describe(ReviewSession(review, reviewer="ana")) in expected[at : at + 2]
+            assert code in (0, -signal.SIGKILL)
+            killed += code != 0
+            actions += at * (code != 0)
+    assert actions > killed
+    record_property("cases", killed)
