@@ -84,8 +84,8 @@ def data_file(path: Path) -> Path | None:
     if found is None:
         return None
     name = found[1].decode("utf-8", "replace")
-    several = name.split()[0] in ("LIST", "LOCAL") or "%" in name
-    return None if several else path.parent / name
+    first = name.split()[:1]
+    return None if first in ([], ["LIST"], ["LOCAL"]) or "%" in name else path.parent / name
 
 
 def check_beside(header: Path, data: Path) -> None:

@@ -24,10 +24,17 @@ _END = re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*([^\r\n]*?)[ \t]*(\r?\n|
 _SIZE = re.compile(rb"^([ \t]*CompressedDataSize[ \t]*=[ \t]*)\d+", re.MULTILINE)
 _NAME = re.compile(rb"^([ \t]*ElementDataFile[ \t]*=[ \t]*)[^\r\n]*", re.MULTILINE)
 _LEVEL = 6
-_PLACE = (
-    *("transformmatrix", "rotation", "orientation"),
-    *("offset", "position", "origin", "elementspacing", "elementsize"),
-)
+_BLOCK = 1 << 20
+#: For `zlib.decompressobj`: either kind of head.
+_ZLIB_OR_GZIP = 47
+_NDIMS = ("2", "3", "4")
+#: Fields with as many numbers as there are axes, or that many squared.
+_NUMBERS = {
+    **dict.fromkeys(("transformmatrix", "rotation", "orientation"), 2),
+    **dict.fromkeys(("offset", "position", "origin", "centerofrotation"), 1),
+    **dict.fromkeys(("elementspacing", "elementsize"), 1),
+}
+_PLACE = tuple(_NUMBERS.keys() - {"centerofrotation"})
 
 
 def read(path: Path) -> Raw:
@@ -105,11 +112,34 @@ def _header(path: Path) -> tuple[bytes, dict[str, str]]:
     head, ended = read_head(path, _END)
     if not ended:
         raise InputError(f"{path} is not a MetaImage file: copy it again or convert it")
-    lines = (line.partition("=") for line in head.decode("utf-8", "replace").splitlines())
-    fields = {name.strip().lower(): value.strip() for name, equals, value in lines if equals}
-    if not fields.get("dimsize", "").replace(" ", "").isdigit() or "ndims" not in fields:
-        raise InputError(f"{path} has no usable DimSize in its header: copy it again")
+    lines = [line.partition("=") for line in head.decode("utf-8", "replace").splitlines()]
+    stated = [(name.strip().lower(), value.strip()) for name, equals, value in lines if equals]
+    fields = dict(stated)
+    _check_numbers(path, stated)
+    if not fields.get("elementdatafile"):
+        raise InputError(f"{path} names no data in its header: copy it again")
     return head, fields
+
+
+def _check_numbers(path: Path, stated: list[tuple[str, str]]) -> None:
+    """ITK writes as many numbers as NDims says to where it has room for ten."""
+    fields = dict(stated)
+    ndims, sizes = fields.get("ndims", ""), fields.get("dimsize", "").split()
+    if ndims not in _NDIMS or len(sizes) != int(ndims) or not all(map(_is_whole, sizes)):
+        raise InputError(f"{path} has no usable NDims and DimSize in its header: copy it again")
+    for name, value in stated:
+        power = _NUMBERS.get(name)
+        if power is not None and len(value.split()) != int(ndims) ** power:
+            raise InputError(
+                f"{path} has {len(value.split())} numbers in {name} for {ndims} axes: repair its "
+                "header"
+            )
+        if sum(name == other for other, _ in stated) > 1:
+            raise InputError(f"{path} states {name} more than once: repair its header")
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _check_data(path: Path, fields: dict[str, str]) -> None:
@@ -125,21 +155,44 @@ def _check_data(path: Path, fields: dict[str, str]) -> None:
 
 
 def _check_size(path: Path, head: bytes, fields: dict[str, str]) -> None:
-    """ITK pads truncated data without a word."""
+    """ITK pads truncated data without a word, and waits for ever for more of a damaged stream."""
     detached = data_file(path)
-    if _true(fields, "compresseddata"):
-        return
-    there = path.stat().st_size - len(head) if detached is None else detached.stat().st_size
+    start = len(head) if detached is None else 0
+    there = (detached or path).stat().st_size - start
     itemsize = {"CHAR": 1, "SHOR": 2, "INT": 4, "LONG": 4, "FLOA": 4, "DOUB": 8}
     kind = fields.get("elementtype", "").removeprefix("MET_").removeprefix("U")
     size = 8 if kind.startswith("LONG_LONG") else itemsize.get(kind[:4].rstrip("_"), 1)
     channels = int(fields.get("elementnumberofchannels", "1"))
     needed = math.prod(int(n) for n in fields["dimsize"].split()) * size * channels
+    if _true(fields, "compresseddata"):
+        if fields.get("headersize", "0") != "0":
+            raise InputError(f"{path} has compressed data after a skip: convert it")
+        stated = fields.get("compresseddatasize", str(there))
+        length = int(stated) if _is_whole(stated) else 0
+        there = _unpacked(detached or path, start, length, needed) if length <= there else 0
     if needed > there:
         raise InputError(
             f"{path} is damaged or truncated (its header promises {needed} bytes): "
             "copy it again from its source"
         )
+
+
+def _unpacked(file: Path, start: int, length: int, needed: int) -> int:
+    """How many of the bytes needed a compressed stream has; 0 where it is damaged."""
+    stream = zlib.decompressobj(_ZLIB_OR_GZIP)
+    found = 0
+    with file.open("rb") as source:
+        source.seek(start)
+        while length > 0 and found < needed and not stream.eof:
+            packed = source.read(min(_BLOCK, length))
+            length -= len(packed)
+            try:
+                while packed and found < needed:
+                    found += len(stream.decompress(packed, _BLOCK))
+                    packed = stream.unconsumed_tail
+            except zlib.error:
+                return 0
+    return found
 
 
 def _fixed(path: Path, fields: dict[str, str]) -> str:

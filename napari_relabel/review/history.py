@@ -16,7 +16,10 @@ from napari_relabel.review.journalfile import REMEDY
 from napari_relabel.review.parts import concern, seen_from
 from napari_relabel.review.state import CaseState
 
-_DAMAGE = (ValueError, LookupError, TypeError, OverflowError, MemoryError, zlib.error)
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, OverflowError, MemoryError, RecursionError),
+    zlib.error,
+)
 
 
 class Step(NamedTuple):

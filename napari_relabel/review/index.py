@@ -239,7 +239,7 @@ class ReviewIndex:
 
     def _found(self, name: str) -> Path:
         path = Path(os.path.normpath(self.path / name))
-        if not path.exists():
+        if not path.is_file() and not path.is_dir():
             raise ReviewError(
                 f"{path}, a file of the review in {self.path}, is not there: put it back, or say "
                 "where the files are now with relocate"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
-from types import NoneType
 
 from napari_relabel.review.casenotes import CaseNote
 from napari_relabel.review.errors import JournalError
@@ -24,6 +24,9 @@ _TEXTS = (
 )
 _COUNTS = ("open_after", "decided_after")
 
+#: What becomes of values in a row that this program did not write.
+_DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
+
 #: Whether a row is one that this program wrote.
 SOUND = f"""
     typeof(id) = 'text' AND typeof(kind) = 'text' AND typeof(reviewer) = 'text'
@@ -31,8 +34,10 @@ SOUND = f"""
     AND (time LIKE '%+00:00' OR time LIKE '%Z')
     AND {" AND ".join(f"typeof({name}) IN ('text', 'null')" for name in _TEXTS)}
     AND {" AND ".join(f"typeof({name}) IN ('integer', 'null')" for name in _COUNTS)}
-    AND typeof(delta) IN ('integer', 'real', 'null')
-    AND CASE WHEN json_valid(note) THEN json_type(note) = 'object' ELSE note IS NULL END
+    AND typeof(delta) IN ('integer', 'real', 'null') AND coalesce(abs(delta) < 1e300, TRUE)
+    AND CASE WHEN json_valid(note) THEN json_type(note) = 'object'
+        AND coalesce(json_type(note, '$.authors'), 'array') = 'array' AND NOT EXISTS (
+        SELECT 1 FROM json_each(note, '$.authors') WHERE type != 'text') ELSE note IS NULL END
     AND CASE WHEN json_valid(options) THEN json_type(options) = 'object' ELSE options IS NULL END
     AND CASE WHEN json_valid(merged) THEN json_type(merged) = 'array' AND NOT EXISTS (
         SELECT 1 FROM json_each(merged) WHERE type != 'text') ELSE merged IS NULL END
@@ -53,9 +58,9 @@ def notes_of(db: sqlite3.Connection) -> dict[str, CaseNote]:
     columns = "case_id, seconds, changed, changed_ml, proposals"
     rows = db.execute(f"SELECT {columns} FROM case_note").fetchall()
     for case_id, *numbers in rows:
-        if not isinstance(case_id, str) or isinstance(numbers[0], NoneType):
+        if not isinstance(case_id, str) or numbers[0] is None:
             raise TypeError("a note is about no case, or of no time")
-        if not all(isinstance(number, int | float | NoneType) for number in numbers):
+        if not all(n is None or (isinstance(n, int | float) and isfinite(n)) for n in numbers):
             raise TypeError(f"the note about {case_id} is {numbers}")
     return {case_id: CaseNote(*row) for case_id, *row in rows}
 
@@ -94,5 +99,5 @@ def open_journal(path: Path) -> Iterator[sqlite3.Connection | None]:
             yield db
     except JournalError:
         raise
-    except (sqlite3.Error, OSError, LookupError, ValueError, TypeError) as error:
+    except (sqlite3.Error, *_DAMAGE) as error:
         raise JournalError(f"{path} is damaged ({error}): {REMEDY}") from error

@@ -394,3 +394,57 @@ def test_headers_that_end_where_a_block_does(tmp_path, monkeypatch, spare):
         monkeypatch.setattr("napari_relabel.io.companions._BLOCK", len(head) + spare)
         labels = assert_round_trip(path, tmp_path / name[2:])
         np.testing.assert_array_equal(labels.indices, MASK)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("NDims = 73", "no usable NDims and DimSize"),
+        ("NDims = 1e308", "no usable NDims and DimSize"),
+        ("NDims = -3", "no usable NDims and DimSize"),
+        ("DimSize = 4 5", "no usable NDims and DimSize"),
+        ("DimSize = 4 5 3.0", "no usable NDims and DimSize"),
+        ("TransformMatrix = 1 0 0 0 1 0 0 0", "8 numbers in transformmatrix for 3 axes"),
+        ("ElementSpacing = 1 1 1 1", "4 numbers in elementspacing for 3 axes"),
+        ("Offset =", "0 numbers in offset for 3 axes"),
+        ("ElementDataFile = ", "names no data"),
+    ],
+)
+def test_headers_that_itk_would_crash_on_are_refused_before(tmp_path, line, said):
+    path = save(tmp_path / "a.mhd", MASK)
+    name = line.split(" =")[0]
+    path.write_text(re.sub(rf"(?m)^{name} =.*$", line, path.read_text()))
+    assert line in path.read_text()
+    with pytest.raises(InputError, match=rf"a\.mhd.*{said}"):
+        read_image(path)
+
+
+def test_a_header_that_says_two_things_is_refused(tmp_path):
+    path = save(tmp_path / "a.mhd", MASK)
+    path.write_text("NDims = 73\n" + path.read_text())
+    with pytest.raises(InputError, match=r"a\.mhd states ndims more than once"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize("damage", ["middle", "end", "head", "size", "more"])
+def test_damaged_streams_are_refused_before_itk_waits_for_ever(tmp_path, suffix, damage):
+    path = save(tmp_path / f"a{suffix}", np.tile(MASK, (9, 9, 9)), packed=True)
+    np.testing.assert_array_equal(read_labels(path).indices, np.tile(MASK, (9, 9, 9)))
+    file = path if suffix == ".mha" else tmp_path / "a.zraw"
+    content = bytearray(file.read_bytes())
+    start = content.index(b"LOCAL") + 6 if suffix == ".mha" else 0
+    if damage == "middle":
+        at = start + (len(content) - start) // 2
+        content[at : at + 40] = bytes(40)
+    elif damage == "end":
+        del content[-20:]
+    elif damage == "head":
+        content[start : start + 2] = b"\0\0"
+    file.write_bytes(content)
+    if damage in ("size", "more"):
+        text = path.read_bytes()
+        size = b"CompressedDataSize = 9999999" if damage == "size" else b"CompressedDataSize = -1"
+        path.write_bytes(re.sub(rb"CompressedDataSize = \d+", size, text))
+    with pytest.raises(InputError, match=rf"a\{suffix} is damaged or truncated"):
+        read_labels(path)

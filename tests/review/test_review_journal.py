@@ -362,3 +362,24 @@ def test_a_disk_that_does_not_take_it_is_said(folder, monkeypatch):
         session.open_case("case1")
     monkeypatch.undo()
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("transitions", "[" * 100_000),
+        ("transitions", "[]"),
+        ("delta", float("inf")),
+        ("note", '{"authors": 3}'),
+        ("note", '{"authors": [3, "ana"]}'),
+    ],
+)
+def test_a_row_that_no_program_of_ours_writes_is_said_to_be_damaged(folder, column, value):
+    session = open_session(folder)
+    session.accept()
+    session.close()
+    path = journal_of(folder)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE action SET {column} = ? WHERE kind = 'accept'", (value,))
+    with pytest.raises(JournalError, match=f"{path.name} is damaged"):
+        ReviewSession(folder, reviewer="ana")
