@@ -18,6 +18,19 @@ def test_voxel_sizes():
         geometry.affine[0, 0] = 5
 
 
+def test_a_part_lies_where_it_lies_in_the_whole():
+    whole = Geometry.from_affine(AFFINE, 3)
+    part = whole.moved((3, 5, 7))
+    for index in np.ndindex(2, 2, 2):
+        inside = np.append(index, 1)
+        beyond = np.append(np.add(index, (3, 5, 7)), 1)
+        np.testing.assert_allclose(part.affine @ inside, AFFINE @ beyond)
+    assert part.voxel_mm == whole.voxel_mm
+    assert Geometry().moved((3, 5)).affine is None
+    flat = Geometry.from_affine(AFFINE, 2).moved((3, 5))
+    np.testing.assert_allclose(flat.affine @ [0, 0, 0, 1], AFFINE @ [3, 5, 0, 1])
+
+
 @pytest.mark.parametrize("bad", [np.full((4, 4), np.nan), np.zeros((4, 4)), np.eye(3)])
 def test_unusable_affines(bad):
     with pytest.raises(ValueError, match="affine"):

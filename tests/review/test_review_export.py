@@ -167,6 +167,7 @@ def test_replay_notices_what_is_not_the_same(tmp_path, tamper):
     (export,) = result.cases[0].exports
     assert export.verdict == ("missing" if tamper == "delete" else "differs")
     assert str(report.path) in str(result)
+    assert "0 of 1 exports the same" in str(result)
 
 
 def test_replay_notices_any_other_bytes(tmp_path):
