@@ -7,12 +7,14 @@ OUT ?= demo-output
 BENCH ?= runs/speed
 MUTATION ?= runs/mutation
 LOWEST ?= runs/lowest
+PYSIDE ?= runs/pyside
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Runs a command with a display of its own.
-ON_SCREEN = OMP_WAIT_POLICY=passive QT_API=pyqt6 LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24"
+# Runs a command with a display of its own. The other binding that is tested is pyside6, see `pyside`.
+QT ?= pyqt6
+ON_SCREEN = OMP_WAIT_POLICY=passive QT_API=$(QT) LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24"
 
-.PHONY: demo test lint unit lowest soak mutation bench docs clean
+.PHONY: demo test lint unit lowest pyside soak mutation bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -42,6 +44,13 @@ lowest:
 	  -c $(LOWEST)/torch.txt pyproject.toml -o $(LOWEST)/lowest.txt
 	$(LOWEST)/tool/bin/uv pip install -q --python $(BIN)/python -r $(LOWEST)/lowest.txt
 	@$(MAKE) --no-print-directory unit VENV=$(VENV)
+
+# The tests of windows with the other binding of Qt.
+pyside: QT = pyside6
+pyside:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
+	$(BIN)/pip install -q --target $(PYSIDE) PySide6
+	PYTHONPATH=$(PYSIDE) OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/pytest -n 2 --dist loadfile -o qt_api=$(QT) tests/gui
 
 # The long run of the tests of reliability, about two hours; writes docs/reliability.md.
 soak:
