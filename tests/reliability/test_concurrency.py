@@ -104,7 +104,8 @@ def test_two_windows_of_one_reviewer_lose_nothing(tmp_path, record_property):
     for path in folder.journals.glob("*.sqlite"):
         with contextlib.closing(sqlite3.connect(path)) as journal:
             written += journal.execute("SELECT count(*) FROM action").fetchone()[0]
-    assert len(chain.actions) == written > ACTIONS
+    # Of both windows together; what changes nothing, and in the end that is much, writes nothing.
+    assert len(chain.actions) == written > ACTIONS / 2
     report = replay(ReviewFolder.open(folder.path), reviewer="ana")
     rebuilt = {case.case_id: case.indices_sha256 for case in report.cases}
     session = ReviewSession(folder.path, reviewer="ana")

@@ -370,6 +370,7 @@ def test_a_disk_that_does_not_take_it_is_said(folder, monkeypatch):
         ("transitions", "[" * 100_000),
         ("transitions", "[]"),
         ("delta", float("inf")),
+        ("delta", None),
         ("note", '{"authors": 3}'),
         ("note", '{"authors": [3, "ana"]}'),
     ],
