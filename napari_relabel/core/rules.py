@@ -116,9 +116,9 @@ class Candidates:
 
 
 def check_delta(delta: float) -> None:
-    """Raise ValueError unless `delta` is a number >= 0."""
-    if not delta >= 0:
-        raise ValueError(f"delta must be a number >= 0, not {delta}")
+    """Raise ValueError unless `delta` is a finite number >= 0."""
+    if not 0 <= delta < np.inf:
+        raise ValueError(f"delta must be a finite number >= 0, not {delta}")
 
 
 def check_labels(

@@ -113,7 +113,7 @@ class ReviewBrowser(ReviewCases):
         self._proposals_changed()
 
     def set_delta(self, delta: float) -> None:
-        """Take another delta; ValueError unless it is a number >= 0."""
+        """Take another delta; ValueError unless it is a finite number >= 0."""
         check_delta(delta)
         if delta != self._case.delta:
             self._remember(self._resume.with_delta(self._case.candidates, delta))

@@ -314,7 +314,7 @@ def test_errors_name_what_does_not_fit():
     labels, estimate = case(4)
     with pytest.raises(ValueError, match="labels have shape"):
         propose(labels[1:], estimate)
-    with pytest.raises(ValueError, match="delta must be a number >= 0"):
+    with pytest.raises(ValueError, match="delta must be a finite number >= 0"):
         propose(labels, estimate, delta=-1)
     with pytest.raises(ValueError, match="class indices"):
         propose(labels + 200, estimate)

@@ -251,9 +251,9 @@ def test_bad_options_are_refused(fields, message):
         RuleOptions(**fields)
 
 
-@pytest.mark.parametrize("delta", [-0.1, float("nan")])
+@pytest.mark.parametrize("delta", [-0.1, float("nan"), float("inf")])
 def test_bad_deltas_are_refused(delta):
-    with pytest.raises(ValueError, match="delta must be a number >= 0"):
+    with pytest.raises(ValueError, match="delta must be a finite number >= 0"):
         check_delta(delta)
     labels, estimate = case(0, 2)
     with pytest.raises(ValueError, match="delta"):
@@ -268,7 +268,7 @@ def test_voxels_above_delta_are_those_of_the_mask(monkeypatch, shape, piece):
     found = Candidates(np.ones(shape, np.uint8), score, 1.0, "score", 0.5)
     for delta in (0.0, 0.5, float(score.max(initial=0)), 1.0):
         np.testing.assert_array_equal(found.above(delta), np.flatnonzero(found.mask(delta)))
-    with pytest.raises(ValueError, match="delta must be a number >= 0"):
+    with pytest.raises(ValueError, match="delta must be a finite number >= 0"):
         found.above(-1)
 
 
