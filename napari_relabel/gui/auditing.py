@@ -71,9 +71,7 @@ class Auditing(QObject):
         self.judging: Judging | None = None
         self.report: AuditReport | None = None
         self._collecting = self._task(self._collected, self._cannot_draw)
-        self._reopening = self._task(
-            self._reopen, lambda error: controller.tell(str(error), wrong=True)
-        )
+        self._reopening = self._task(self._reopen, controller.complain)
         controller.session_changed.connect(self._session_changed)
 
     @property

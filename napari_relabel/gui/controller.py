@@ -99,7 +99,7 @@ class ReviewController(QObject):
         self.refreshed.connect(self.ahead.look_soon)
         self._background = Background(self)
         self._background.finished.connect(self._adopt_regions)
-        self._background.failed.connect(lambda error: self.tell(str(error), wrong=True))
+        self._background.failed.connect(self.complain)
         self._refresh_timer = self._timer(0, self._refresh)
         self._settle_timer = self._timer(SETTLE_MS, self._label_regions)
         self._view_timer = self._timer(REMEMBER_MS, self._remember_view)
@@ -220,6 +220,10 @@ class ReviewController(QObject):
         """Let the reviewer read something."""
         self.told.emit(text, wrong)
 
+    def complain(self, error: BaseException) -> None:
+        """Let the reviewer read why something failed."""
+        self.tell(str(error), wrong=True)
+
     def attempt(self, work: Callable[[], Any], *, slow: bool = False) -> bool:
         """Do something that may fail for reasons the reviewer can mend; False if it did.
 
@@ -230,7 +234,7 @@ class ReviewController(QObject):
         try:
             work()
         except (ValueError, OSError) as error:
-            self.tell(str(error), wrong=True)
+            self.complain(error)
             return False
         finally:
             if slow:

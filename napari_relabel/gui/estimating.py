@@ -170,7 +170,7 @@ class Estimating(QObject):
         if isinstance(error, NotTrustedError):
             self.trust_wanted.emit(error)
         else:
-            self._controller.tell(str(error), wrong=True)
+            self._controller.complain(error)
 
     def _show_progress(self, step: Step) -> None:
         if not isinstance(step, CaseDone):

@@ -88,6 +88,8 @@ class LayerSet:
         for layer in self:
             frame.place(layer)
             viewer.add_layer(layer)
+        #: Who of napari itself listens to data that are set.
+        self._known = {id(c) for x in (self.flips, self.corrected) for c in x.events.data.callbacks}
         self.select()
 
     def __iter__(self) -> Iterator[Layer]:
@@ -201,7 +203,7 @@ class LayerSet:
             if current is None
             else (current.id, self.frame.box(current.bbox, session.given.shape)),
         )
-        _changed_in_place(self.flips)
+        self._changed_in_place(self.flips)
 
     def show_exhibit(self, session: ReviewSession, exhibit: Exhibit | None) -> None:
         """Show one proposal as if it were the only open one, with nothing to paint on, or stop."""
@@ -219,7 +221,14 @@ class LayerSet:
     def show_decisions(self, session: ReviewSession, box: Box) -> None:
         """Show the corrected labels where they changed."""
         self._buffer[box] = session.corrected[box]
-        _changed_in_place(self.corrected)
+        self._changed_in_place(self.corrected)
+
+    def _changed_in_place(self, layer: Labels) -> None:
+        layer.refresh(extent=False, thumbnail=False)
+        # For views of other plugins that show the same array, as orthogonal ones do. napari itself
+        # makes its textures of colours anew each time, and some kilobytes of them stay for good.
+        if any(id(callback) not in self._known for callback in layer.events.data.callbacks):
+            layer.events.data(value=layer.data)
 
     def set_view(self, view: View) -> None:
         """Choose which labels are visible."""
@@ -280,12 +289,6 @@ class LayerSet:
         )
         self.image.contrast_limits = automatic
         self._window = tuple(self.image.contrast_limits)
-
-
-def _changed_in_place(layer: Labels) -> None:
-    layer.refresh(extent=False, thumbnail=False)
-    # For views of other plugins that show the same array, as orthogonal ones do.
-    layer.events.data(value=layer.data)
 
 
 def _flips(session: ReviewSession, frame: Frame) -> FlipsArray:

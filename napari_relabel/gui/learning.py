@@ -37,7 +37,7 @@ class Learning(QObject):
         self._task = Task(self)
         self._task.progressed.connect(lambda step: self.progressed.emit(step.done, step.total))
         self._task.returned.connect(self._offer)
-        self._task.failed.connect(lambda error: controller.tell(str(error), wrong=True))
+        self._task.failed.connect(controller.complain)
         self._task.stopped.connect(lambda: self.running_changed.emit(False))
         controller.session_changed.connect(self._task.cancel)
 

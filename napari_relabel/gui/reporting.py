@@ -28,7 +28,7 @@ class Reporting(QObject):
         self._task = Task(self)
         self._task.progressed.connect(self._show_progress)
         self._task.returned.connect(self._show_report)
-        self._task.failed.connect(lambda error: controller.tell(str(error), wrong=True))
+        self._task.failed.connect(controller.complain)
         controller.session_changed.connect(self._task.cancel)
 
     @property

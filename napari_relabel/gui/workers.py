@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject
+from superqt.utils import create_worker
 
 from napari_relabel.core.progress import Step
 from napari_relabel.gui.qt import Signal
@@ -46,7 +47,10 @@ class Task(QObject):
         """Start a generator function; RuntimeError if one is still running."""
         if self.running:
             raise RuntimeError("an estimate is still being made: cancel it first")
-        self._worker = create_worker(work, _start_thread=False, _ignore_errors=True)
+        # Not by napari's own function, which with PySide6 fails where the work did.
+        self._worker = create_worker(
+            work, _start_thread=False, _ignore_errors=True, _worker_class=GeneratorWorker
+        )
         self._worker.yielded.connect(self.progressed)
         self._worker.returned.connect(self.returned)
         self._worker.errored.connect(self.failed)

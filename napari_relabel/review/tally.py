@@ -51,6 +51,10 @@ class Tally:
     def remove(self, values: FloatArray) -> None:
         """Take `values` out; each must be in."""
         _push(self._removed, values)
+        if 2 * _size(self._removed) > _size(self._added):
+            # Else whoever undoes and does again for an hour fills the memory.
+            left = _less(_merged(self._added), _merged(self._removed))
+            self._added, self._removed = [left] if left.size else [], []
 
     def above(self, delta: npt.ArrayLike) -> Counts:
         """Number of values greater than `delta` (a number, or an array of them), exactly."""
@@ -66,6 +70,22 @@ class Tally:
         above = self.above(edges)
         above[-1] = 0
         return -np.diff(above)
+
+
+def _size(runs: list[FloatArray]) -> int:
+    return sum(run.size for run in runs)
+
+
+def _merged(runs: list[FloatArray]) -> FloatArray:
+    return np.sort(np.concatenate(runs), kind="stable")
+
+
+def _less(values: FloatArray, taken: FloatArray) -> FloatArray:
+    """Sorted values without others that are among them, each as often as it occurs there."""
+    nth = np.arange(taken.size) - np.searchsorted(taken, taken)
+    kept = np.ones(values.size, np.bool_)
+    kept[np.searchsorted(values, taken) + nth] = False
+    return values[kept]
 
 
 def _push(runs: list[FloatArray], values: FloatArray) -> None:
