@@ -34,6 +34,11 @@ _NUMBERS = {
     **dict.fromkeys(("offset", "position", "origin", "centerofrotation"), 1),
     **dict.fromkeys(("elementspacing", "elementsize"), 1),
 }
+#: Fields of which ITK may believe another one than is read here, if there are two.
+_ONCE = {
+    *(*_NUMBERS, "ndims", "dimsize", "elementtype", "elementnumberofchannels", "headersize"),
+    *("compresseddata", "compresseddatasize", "elementdatafile"),
+}
 _PLACE = tuple(_NUMBERS.keys() - {"centerofrotation"})
 
 
@@ -134,7 +139,7 @@ def _check_numbers(path: Path, stated: list[tuple[str, str]]) -> None:
                 f"{path} has {len(value.split())} numbers in {name} for {ndims} axes: repair its "
                 "header"
             )
-        if sum(name == other for other, _ in stated) > 1:
+        if name in _ONCE and sum(name == other for other, _ in stated) > 1:
             raise InputError(f"{path} states {name} more than once: repair its header")
 
 

@@ -421,6 +421,8 @@ def test_headers_that_itk_would_crash_on_are_refused_before(tmp_path, line, said
 
 def test_a_header_that_says_two_things_is_refused(tmp_path):
     path = save(tmp_path / "a.mhd", MASK)
+    path.write_text("Comment = one\nComment = two\n" + path.read_text())
+    np.testing.assert_array_equal(read_labels(path).indices, MASK)
     path.write_text("NDims = 73\n" + path.read_text())
     with pytest.raises(InputError, match=r"a\.mhd states ndims more than once"):
         read_image(path)
