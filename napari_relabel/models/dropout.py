@@ -15,6 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 _LEVELS = 1 << 16
 _CHUNK = 1 << 18  # elements whose bits fit into the processor's cache; a multiple of 4
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _DROPOUTS = frozenset(kind.__name__ for kind in _DropoutNd.__subclasses__())
 _NORMS = ("BatchNorm", "SyncBatchNorm", "InstanceNorm")
 
@@ -73,8 +74,8 @@ class MaskSource:
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:
-    # The layouts that features have in float32: no copies there.
-    layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
+    # The layouts that features have in our networks: no copies there.
+    layout = _LAYOUTS.get(x.ndim, torch.contiguous_format)
     return torch.empty(x.shape, device="meta", memory_format=layout).stride()
 
 

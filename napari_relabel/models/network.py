@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_relabel.models.convolutions import quick_convolutions
 from napari_relabel.models.unet import SMALLEST, RelabelUNet
 
 COMMON_MULTIPLE = 32
@@ -80,7 +81,10 @@ class Network:
             If there is not enough memory for this grid.
         """
         try:
-            with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            with (
+                torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bfloat16),
+                quick_convolutions(not bfloat16),
+            ):
                 output, grid = self._run(x)
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:
             if "allocate memory" in str(error) or isinstance(error, torch.OutOfMemoryError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -27,29 +27,6 @@ def native_bfloat16() -> bool:
     # Private names of torch, which may go: then float32 is the safe answer.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in probes)
-
-
-def in_bfloat16(samples: Iterator[Tensor], enabled: bool) -> Iterator[Tensor]:
-    """Draw from an iterator whose networks compute in bfloat16 while they are asked.
-
-    Parameters
-    ----------
-    samples : iterator of Tensor
-        Whatever is drawn; networks run when it is asked for the next.
-    enabled : bool
-        False: in their own precision.
-
-    Yields
-    ------
-    Tensor, float32
-    """
-    while True:
-        # A context must not stay open between the steps of a generator.
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            sample = next(samples, None)
-        if sample is None:
-            return
-        yield sample.float()
 
 
 def central(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_relabel.models.dropout import MaskSource, replace_dropout, training_mode_of
 from napari_relabel.models.network import Network
-from napari_relabel.models.unet import fold_norm
+from napari_relabel.models.unet import channels_last, fold_norm
 
 #: Difference of logits, as a share of the largest, up to which a copy is as good as the original.
 _ROUNDING = 1e-4
@@ -47,9 +47,7 @@ def quick_copy(module: nn.Module, source: MaskSource, x: Tensor) -> nn.Module | 
         return None
     for part in copied.modules():
         part.training = False
-    if x.ndim == 4:
-        # What the convolutions of a CPU are fastest on.
-        copied = copied.to(memory_format=torch.channels_last)
+    copied = copied.to(memory_format=channels_last(x.ndim - 2))
     expected = _logits(module, x)
     _fold_norms(copied, x)
     if not _same(_logits(copied, x), expected):

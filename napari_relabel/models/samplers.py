@@ -8,7 +8,7 @@ trace: modes, batch-norm statistics and random generators are as before at every
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeGuard
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from napari_relabel.core.estimate import Method
 from napari_relabel.models.augment import SCALES, Augmentation, augmentations
+from napari_relabel.models.convolutions import quick_convolutions
 from napari_relabel.models.dropout import (
     MaskSource,
     all_but_norms,
@@ -25,9 +26,8 @@ from napari_relabel.models.dropout import (
     training_mode_of,
 )
 from napari_relabel.models.network import Network, checked_logits, crop_to, to_probabilities
-from napari_relabel.models.precision import in_bfloat16
 from napari_relabel.models.quick import quick_copy
-from napari_relabel.models.unet import RelabelUNet
+from napari_relabel.models.unet import RelabelUNet, channels_last
 
 NO_SPREAD = (
     "two passes of this network with its dropout active are identical, so Monte Carlo dropout "
@@ -107,16 +107,16 @@ class DropoutSampler:
         """Draw the samples; ValueError where the network turns out to have no dropout."""
         x = inputs[0]
         if self._fast is not None:
-            drawn = self._fast.logits(x, self.n_samples, self._seed, window)
-            for logits in in_bfloat16(drawn, self.bfloat16):
+            seeds = self._seed, window
+            for logits in self._fast.logits(x, self.n_samples, *seeds, bfloat16=self.bfloat16):
                 yield to_probabilities(checked_logits(logits, x.shape[2:]))
             return
         if self._active is None:
             self._active = self._prepare(x)
         for n in range(self.n_samples):
-            seeds = self._seed, window, n
-            self._masks.seed(*seeds)
-            logits = _draw(self._network, x, self._active, *seeds, bfloat16=self.bfloat16)
+            drawn = self._seed, window, n
+            self._masks.seed(*drawn)
+            logits = _draw(self._network, x, self._active, *drawn, bfloat16=self.bfloat16)
             yield to_probabilities(logits)
 
     def _prepare(self, x: Tensor) -> frozenset[nn.Module]:
@@ -174,11 +174,9 @@ class FastUNet:
     def __init__(self, network: RelabelUNet) -> None:
         self._masks = MaskSource()
         dims = network.config.spatial_dims
-        # Channels last is what the convolutions of a CPU are fastest on.
-        self._layout = torch.channels_last if dims == 2 else torch.channels_last_3d
-        # Typed stubs of Module.to know no memory format.
-        unet: Any = network.fused()
-        self._unet: RelabelUNet = unet.to(memory_format=self._layout)
+        self._layout = channels_last(dims)
+        self._unet = network.fused()
+        self._half: RelabelUNet | None = None
         self._network = Network(self._unet)
         if not replace_dropout(self._unet, self._masks):
             raise ValueError(NO_SPREAD)
@@ -187,7 +185,9 @@ class FastUNet:
         if not _differ(*self.logits(noise, 2, 0)):
             raise ValueError(NO_SPREAD)
 
-    def logits(self, x: Tensor, n_samples: int, *seeds: int) -> Iterator[Tensor]:
+    def logits(
+        self, x: Tensor, n_samples: int, *seeds: int, bfloat16: bool = False
+    ) -> Iterator[Tensor]:
         """Draw logits of a batch.
 
         Parameters
@@ -198,19 +198,29 @@ class FastUNet:
             How many to draw.
         *seeds : int
             Integers >= 0 that the masks depend on, together with the number of the sample.
+        bfloat16 : bool
+            Whether everything between `x` and the logits is computed in bfloat16.
 
         Yields
         ------
         Tensor, shape (B, K, *grid), float32
         """
-        with torch.inference_mode():
+        unet = self._in_bfloat16() if bfloat16 else self._unet
+        # A context must not stay open between the steps of a generator.
+        with torch.inference_mode(), quick_convolutions(not bfloat16):
             padded = self._network.pad(x).contiguous(memory_format=self._layout)
-            prefix = self._unet.encode(padded)
+            prefix = unet.encode(padded.bfloat16() if bfloat16 else padded)
         for n in range(n_samples):
             self._masks.seed(*seeds, n)
-            with torch.inference_mode():
-                logits = crop_to(self._unet.decode(prefix), x.shape[2:])
+            with torch.inference_mode(), quick_convolutions(not bfloat16):
+                logits = crop_to(unet.decode(prefix), x.shape[2:]).float()
             yield logits
+
+    def _in_bfloat16(self) -> RelabelUNet:
+        # Converted once: autocast would convert the weights in every pass.
+        if self._half is None:
+            self._half = self._unet.fused().bfloat16()
+        return self._half
 
 
 class EnsembleSampler:

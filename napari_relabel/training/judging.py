@@ -15,11 +15,11 @@ from napari_relabel.core.arrays import FloatArray, LabelArray, half_trace, most_
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.moments import Moments
 from napari_relabel.models.augment import augmentations, plane_of_rotation
+from napari_relabel.models.convolutions import quick_convolutions
 from napari_relabel.models.options import SamplingMethod
-from napari_relabel.models.precision import in_bfloat16
 from napari_relabel.models.samplers import FastUNet
 from napari_relabel.models.tiling import BlendedMaps, Layout
-from napari_relabel.models.unet import RelabelUNet
+from napari_relabel.models.unet import RelabelUNet, channels_last
 from napari_relabel.training.cases import TrainingCase
 from napari_relabel.training.options import TrainOptions
 
@@ -213,8 +213,9 @@ class _Sampler:
     def _samples(self, x: Tensor, *number: int) -> Iterator[npt.NDArray[np.float32]]:
         """Probabilities (B, K or 1, *grid) of a batch, sample after sample."""
         if self._fast is not None:
-            samples = self._fast.logits(x, self._n, *self._seeds, *number)
-            yield from map(_probabilities, in_bfloat16(samples, self.bfloat16))
+            seeds = *self._seeds, *number
+            samples = self._fast.logits(x, self._n, *seeds, bfloat16=self.bfloat16)
+            yield from map(_probabilities, samples)
         elif self.method == "ensemble":
             for network in self._still:
                 yield _probabilities(self._predict(network, x))
@@ -230,10 +231,9 @@ class _Sampler:
                 yield np.clip(np.stack(back), 0, 1)
 
     def _predict(self, network: RelabelUNet, x: Tensor) -> Tensor:
-        layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
         precision = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16)
-        with torch.inference_mode(), precision:
-            logits: Tensor = network(x.contiguous(memory_format=layout))
+        with torch.inference_mode(), precision, quick_convolutions(not self.bfloat16):
+            logits: Tensor = network(x.contiguous(memory_format=channels_last(x.ndim - 2)))
         return logits
 
     def _opinion(self, mean: FloatArray, variance: FloatArray) -> Opinion:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_relabel.core.arrays import LabelArray
-from napari_relabel.models.unet import RelabelUNet, UNetConfig
+from napari_relabel.models.unet import RelabelUNet, UNetConfig, channels_last
 from napari_relabel.training.augment import AugmentOptions
 from napari_relabel.training.cases import Cases, clean_labels, trusted_indices
 from napari_relabel.training.corrections import Reweighting
@@ -79,7 +79,7 @@ class Trainer:
         with _seeded(options.seed, 3):
             self.network = RelabelUNet(config)
         use_training_dropout(self.network)
-        self._layout = torch.channels_last if options.spatial_dims == 2 else torch.contiguous_format
+        self._layout = channels_last(options.spatial_dims)
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         self._loss = make_loss(
