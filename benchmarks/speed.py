@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import speed_bounds
 import speed_limits
+import speed_memory
 import speed_review
 import speed_samplers
 import torch
@@ -41,7 +43,7 @@ def comparisons() -> dict[int, Callable[[], Iterator[Paired]]]:
         3: s.against_seggnosis,
         4: s.augmentation,
         5: s.volume,
-        6: s.ensemble,
+        6: lambda: (p for n in (256, 512) for p in s.ensemble(n)),
         7: lambda: iter([r.wrong_pixels()]),
         9: lambda: iter([r.list_of_proposals()]),
         10: lambda: iter([r.segments()]),
@@ -61,7 +63,7 @@ def measure(wanted: list[int], out: Path) -> None:
             print(f"{row}: {paired.case}: {middle:.2f} ({low:.2f} to {high:.2f}) of {paired.peer}")
             found.append(paired.to_json())
         write_json(path, {"load": os.getloadavg()[0], "found": found})
-    for row, see in speed_limits.LIMITS.items():
+    for row, see in (speed_memory.LIMITS | speed_limits.LIMITS).items():
         path = out / f"limit-{row:02d}.json"
         if (wanted and row not in wanted) or (not wanted and path.exists()):
             continue
@@ -70,6 +72,10 @@ def measure(wanted: list[int], out: Path) -> None:
             print(f"{row}: {one.case}: {one.median:.3g} {one.unit}, 95 % within {one.p95:.3g}")
             limits.append(one.to_json())
         write_json(path, {"load": os.getloadavg()[0], "found": limits})
+    path = out / "bounds.json"
+    if not wanted and not path.exists():
+        found = [one.to_json() for one in speed_bounds.bounds()]
+        write_json(path, {"load": os.getloadavg()[0], "found": found})
 
 
 def report(out: Path) -> None:
@@ -79,6 +85,7 @@ def report(out: Path) -> None:
     value: dict[str, Any] = {
         "machine": describe_machine(),
         "rows": [{**one, "load": row["load"]} for row in rows for one in row["found"]],
+        "bounds": json.loads((out / "bounds.json").read_text())["found"],
         "limits": [{**one, "load": row["load"]} for row in limits for one in row["found"]],
     }
     write_json(RESULTS, value)
@@ -129,6 +136,19 @@ def page(value: dict[str, Any]) -> str:
             f"| {one['row']} | {one['case']} | {one['median']:.3g} {one['unit']} | "
             f"{one['p95']:.3g} | {cpu} | {aim} | {'met' if one['met'] else '**missed**'} | "
             f"{one['repetitions']:,} | {one['load']:.1f} |"
+        )
+    lines += [
+        "",
+        "What bounds each row now: a limit that was measured in the same run, and how many times "
+        "as long ours takes.",
+        "",
+        "| row | what | bounded by | limit | ours | times the limit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in sorted(value["bounds"], key=lambda one: one["row"]):
+        lines.append(
+            f"| {one['row']} | {one['case']} | {one['by']} | {one['limit']:.3g} {one['unit']} | "
+            f"{one['found']:.3g} | {one['times']:.2g} |"
         )
     return "\n".join([*lines, ""])
 

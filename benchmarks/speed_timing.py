@@ -52,19 +52,19 @@ class Paired:
         return {**asdict(self), "ratio": middle, "lowest": low, "highest": high}
 
 
-def in_turn(ours: Work, peer: Work, rounds: int = 7) -> tuple[tuple[float, ...], ...]:
-    """Seconds of either in every round, after one run of each that doesn't count.
+def in_turn(*works: Work, rounds: int = 7, warm: bool = True) -> tuple[tuple[float, ...], ...]:
+    """Seconds of each in every round, after one run of each that doesn't count.
 
-    What else runs on the machine slows both of a round alike; their ratio holds.
+    What else runs on the machine slows all of a round alike; their ratio holds. ``warm=False``
+    leaves out the first run where it takes minutes.
     """
-    ours()
-    peer()
-    times: tuple[list[float], list[float]] = ([], [])
+    for work in works if warm else ():
+        work()
+    times: list[list[float]] = [[] for _ in works]
     for number in range(rounds):
-        # Neither is always the first of a round.
-        order = (0, 1) if number % 2 else (1, 0)
-        for i in order:
+        # None is always the first of a round.
+        for i in range(len(works))[:: 1 if number % 2 else -1]:
             start = time.perf_counter()
-            (ours, peer)[i]()
+            works[i]()
             times[i].append(time.perf_counter() - start)
-    return tuple(times[0]), tuple(times[1])
+    return tuple(map(tuple, times))

@@ -136,6 +136,7 @@ class DecisionPanel(QWidget):
                 names=session.class_names,
                 slice_axis=axis if layers.ndim == 3 else None,
                 first_slice=layers.frame.corner[axis],
+                goes_on=partial(layers.frame.goes_on, grid=session.given.shape),
                 score_name="score" if found is None else found.score_name,
             )
             self._warn()

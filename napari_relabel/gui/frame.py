@@ -34,12 +34,20 @@ class Frame:
         Values of the layer attributes scale, translate, rotate, shear, affine, units.
     corner : tuple of int
         Where the grid begins in that of its case: 0 along each axis unless it is a part of one.
+    cut : tuple of tuple of bool
+        Whether the case goes on before and behind the grid, for each axis of the grid.
     """
 
     axes: tuple[int, ...]
     reverse: tuple[bool, ...]
     transform: dict[str, Any]
     corner: tuple[int, ...]
+    cut: tuple[tuple[bool, bool], ...]
+
+    def goes_on(self, box: Box, grid: tuple[int, ...]) -> bool:
+        """Whether what fills a box of the grid may go on in another part of the case."""
+        sides = zip(box, grid, self.cut, strict=True)
+        return any((a and b.start == 0) or (z and b.stop == n) for b, n, (a, z) in sides)
 
     def view(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """A grid as the layers show it; a trailing axis of colours stays the last one."""
@@ -132,7 +140,9 @@ def frame_of(
         "affine": np.eye(ndim + 1),
         "units": ("millimeter" if known else "pixel",) * ndim,
     }
-    return Frame(axes, reverse, transform, corner)
+    sides = zip(corner, grid, case, strict=True)
+    cut = tuple((start > 0, start + n < whole) for start, n, whole in sides)
+    return Frame(axes, reverse, transform, corner, cut)
 
 
 def frame_of_case(session: ReviewSession) -> Frame:
@@ -160,6 +170,7 @@ def frame_of_layer(layer: Layer, axes: tuple[int, ...], reverse: tuple[bool, ...
             "units": layer.units,
         },
         (0,) * len(axes),
+        ((False, False),) * len(axes),
     )
 
 

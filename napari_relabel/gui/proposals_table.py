@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -18,6 +18,7 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
+from napari_relabel.core.boxes import Box
 from napari_relabel.core.regions import Region, Regions
 from napari_relabel.gui.colors import ACCEPTED, REJECTED, transition_color
 from napari_relabel.gui.parts import FLAG
@@ -31,7 +32,7 @@ COLUMNS = ("#", "change", "voxels", "score", "slice", "state")
 _TIPS = (
     "Rank: the most Dice to gain first (without probabilities, most score times voxels)",
     "Given class → proposed class",
-    "Size of the proposal",
+    "Size of the proposal; … where it reaches the border of this part of the case",
     "Mean score of its voxels",
     "Slices it spans along the axis of the slider",
     "What became of it; the current one is framed on the canvas",
@@ -64,6 +65,13 @@ _NAVIGATION = (
 )
 
 
+_GOES_ON = "\nIt reaches the border of this part: what lies beyond is decided in the next one."
+
+
+def _ends_here(_: Box) -> bool:
+    return False
+
+
 @cache
 def _swatch(color: str) -> QIcon:
     """A square of a colour; Qt would make one anew, and keep it, each time that it draws a cell."""
@@ -85,6 +93,7 @@ class ProposalsModel(QAbstractTableModel):
         self._names: dict[int, str] = {}
         self._slice_axis: int | None = None
         self._first_slice = 0
+        self._goes_on: Callable[[Box], bool] = _ends_here
         self._score_name = "score"
 
     def set_regions(
@@ -94,6 +103,7 @@ class ProposalsModel(QAbstractTableModel):
         names: dict[int, str],
         slice_axis: int | None,
         first_slice: int = 0,
+        goes_on: Callable[[Box], bool] | None = None,
         score_name: str,
     ) -> None:
         """Show other proposals.
@@ -108,6 +118,8 @@ class ProposalsModel(QAbstractTableModel):
             Axis that the slider steps through; None in 2D.
         first_slice : int
             What the first slice of the grid is called.
+        goes_on : callable, optional
+            Whether what fills a box may go on in another part of the case.
         score_name : str
             Name of the rule's score.
         """
@@ -115,6 +127,7 @@ class ProposalsModel(QAbstractTableModel):
         self._regions, self._last = regions, None
         self._names = names
         self._slice_axis, self._first_slice = slice_axis, first_slice
+        self._goes_on = goes_on or _ends_here
         self._score_name = score_name
         self.endResetModel()
 
@@ -199,7 +212,7 @@ class ProposalsModel(QAbstractTableModel):
                 names = [str(region.source), str(region.target)]
             return " → ".join(names)
         if column == "voxels":
-            return f"{region.voxels:,}"
+            return f"{region.voxels:,}{' …' if self._goes_on(region.bbox) else ''}"
         if column == "score":
             return f"{region.mean_score:.3f}"
         if column == "slice":
@@ -232,7 +245,7 @@ class ProposalsModel(QAbstractTableModel):
             f"Proposal {region.id}: {region.voxels:,} voxels{volume} from "
             f"{self._name(region.source)} to {self._name(region.target)}\n"
             f"{self._score_name}: mean {region.mean_score:.3f}, largest {region.max_score:.3f}"
-            f"{worth}{flag}"
+            f"{worth}{flag}{_GOES_ON if self._goes_on(region.bbox) else ''}"
         )
 
 
@@ -288,6 +301,7 @@ class ProposalsTable(QTableView):
         names: dict[int, str],
         slice_axis: int | None,
         first_slice: int = 0,
+        goes_on: Callable[[Box], bool] | None = None,
         score_name: str,
     ) -> None:
         """Show other proposals; see `ProposalsModel.set_regions`."""
@@ -296,6 +310,7 @@ class ProposalsTable(QTableView):
             names=names,
             slice_axis=slice_axis,
             first_slice=first_slice,
+            goes_on=goes_on,
             score_name=score_name,
         )
         self.setColumnHidden(COLUMNS.index("slice"), slice_axis is None)

@@ -50,7 +50,7 @@ def test_boxes_voxels_and_arrays_go_there_and_back(
     axes: list[int], reverse: tuple[bool, bool, bool], data: st.DataObject
 ) -> None:
     grid = (4, 5, 6)
-    frame = Frame(tuple(axes), reverse, {}, (0, 0, 0))
+    frame = Frame(tuple(axes), reverse, {}, (0, 0, 0), ((False, False),) * 3)
     array = np.arange(120).reshape(grid)
     np.testing.assert_array_equal(frame.to_grid(frame.view(array)), array)
     starts = [data.draw(st.integers(0, n - 1)) for n in grid]
@@ -70,3 +70,15 @@ def test_pictures_are_shown_as_they_are() -> None:
     rgb = np.arange(60).reshape(4, 5, 3)
     np.testing.assert_array_equal(frame.view(rgb), rgb)
     assert frame.transform["units"] == ("pixel", "pixel")
+
+
+def test_what_reaches_a_border_inside_the_case_goes_on() -> None:
+    part = frame_of(Geometry(), (4, 5, 6), corner=(0, 5, 6), case=(4, 12, 12))
+    inside = (slice(0, 4), slice(1, 4), slice(1, 6))
+    assert part.cut == ((False, False), (True, True), (True, False))
+    assert not part.goes_on(inside, (4, 5, 6))
+    for reaches in (slice(0, 2), slice(3, 5)):
+        assert part.goes_on((inside[0], reaches, inside[2]), (4, 5, 6))
+    assert part.goes_on((inside[0], inside[1], slice(0, 1)), (4, 5, 6))
+    whole = frame_of(Geometry(), (4, 5, 6))
+    assert not whole.goes_on((slice(0, 4), slice(0, 5), slice(0, 6)), (4, 5, 6))

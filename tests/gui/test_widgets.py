@@ -49,6 +49,24 @@ def texts(table: ProposalsTable, row: int) -> list[str]:
     return [str(model.data(model.index(row, column))) for column in range(len(COLUMNS))]
 
 
+def test_a_proposal_that_a_part_cuts_off_says_so(table: ProposalsTable) -> None:
+    regions = table.proposals._regions
+    assert regions is not None
+    table.show_regions(
+        regions,
+        names=NAMES,
+        slice_axis=0,
+        goes_on=lambda box: box[0].start == 1,
+        score_name="total U",
+    )
+    assert [texts(table, row)[2] for row in (0, 1)] == ["48 …", "4"]
+    tips = [
+        table.proposals.data(table.proposals.index(row, 0), Qt.ItemDataRole.ToolTipRole)
+        for row in (0, 1)
+    ]
+    assert ["reaches the border" in str(tip) for tip in tips] == [True, False]
+
+
 def test_the_table_shows_rank_transition_size_score_slices_and_state(table: ProposalsTable) -> None:
     assert texts(table, 0) == ["1", "0 → 1", "48", "0.200", "1-3", "current"]
     assert texts(table, 1) == ["2", "1 → 0", "4", "0.150", "2", "open"]
