@@ -118,6 +118,10 @@ class ReviewDock(QScrollArea):
             self.saving.close,
             self.controller.close,
         ]
+        # Deleted with the dock: in PySide6 what a signal calls lives as long as its sender.
+        workers = (self.learning, self.reporting, self.auditing, self.estimating, self.saving)
+        for part in (*workers, self.attention, self.listing, self.controller, actions):
+            part.setParent(self)
         self._build()
         self._connect()
 
@@ -161,6 +165,7 @@ class ReviewDock(QScrollArea):
             self.reset_choices()
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.close_dock()
+            self.deleteLater()
         return bool(super().event(event))
 
     def _build(self) -> None:

@@ -47,9 +47,12 @@ def test_closing_the_dock_leaves_nothing_behind(
     assert list(viewer.layers) == [layer]
     assert executor._shutdown
     del dock
-    qtbot.wait(50)
-    gc.collect()
-    assert gone() is None
+
+    def freed() -> bool:
+        gc.collect()
+        return gone() is None
+
+    qtbot.waitUntil(freed)
 
 
 def endless(*args: Any, **kwargs: Any) -> Generator[Progress, None, None]:
