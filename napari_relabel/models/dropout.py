@@ -41,9 +41,9 @@ class MaskSource:
         Parameters
         ----------
         x : Tensor, any float dtype
-            On the CPU, in any layout. Masks are drawn in one order of the elements whatever the
-            layout, because that of a network's features depends on the precision that it computes
-            in.
+            On the CPU, without a gradient to keep, in any layout. Masks are drawn in one order of
+            the elements whatever the layout, because that of a network's features depends on the
+            precision that it computes in.
         p : float
             Dropout probability in [0, 1), rounded to a multiple of 2**-16.
         inplace : bool

@@ -133,15 +133,22 @@ class RelabelUNet(BasicUNet):
         Prefix
             To be passed to `decode`, any number of times.
         """
-        x0 = self.conv_0(x)
-        x1 = self.down_1(x0)
-        x2 = self.down_2(x1)
-        x3 = self.down_3(x2)
+        x = self.conv_0(x)
+        skips = []
+        # From fine to coarse; what was computed of a level is let go before the next.
+        levels = (
+            (self.upcat_1, self.down_1),
+            (self.upcat_2, self.down_2),
+            (self.upcat_3, self.down_3),
+        )
+        for up, down in levels:
+            skips.append(_skip_half(up, x))
+            x = down(x)
+        skips.append(_skip_half(self.upcat_4, x))
         coarsest = _block(self.down_4)
         first = coarsest.convs.conv_0
-        bottleneck = first.adn.N(first.conv(coarsest.max_pooling(x3)))
-        skips = zip(self._levels(), (x3, x2, x1, x0), strict=True)
-        return Prefix(bottleneck, tuple(_skip_half(level, x_e) for level, x_e in skips))
+        bottleneck = first.adn.N(first.conv(coarsest.max_pooling(x)))
+        return Prefix(bottleneck, tuple(reversed(skips)))
 
     def decode(self, prefix: Prefix) -> Tensor:
         """Finish the forward pass, with fresh dropout masks where dropout is active.
@@ -232,15 +239,19 @@ def _skip_half(level: Any, x_e: Tensor) -> Tensor:
 
 
 def _finish_level(level: Any, x: Tensor, skip: Tensor) -> Tensor:
+    half = level.convs.conv_0.adn.N(_joined(level, x, skip))
+    return cast("Tensor", level.convs.conv_1(_drop_and_activate(level.convs, half)))
+
+
+def _joined(level: Any, x: Tensor, skip: Tensor) -> Tensor:
     up = level.upsample(x)
     missing = [skip.shape[a] - up.shape[a] for a in range(skip.ndim - 1, 1, -1)]
     if any(missing):
         up = functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
-    conv = level.convs.conv_0.conv
-    half = _convolve(up, conv.weight[:, -up.shape[1] :], None)
+    weight = level.convs.conv_0.conv.weight
+    half = _convolve(up, weight[:, -up.shape[1] :], None)
     half += skip
-    half = _drop_and_activate(level.convs, level.convs.conv_0.adn.N(half))
-    return cast("Tensor", level.convs.conv_1(half))
+    return half
 
 
 def _drop_and_activate(block: Any, x: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class TrainingDropout(nn.Dropout):
             return x
         source = MaskSource()
         source.seed(int(torch.randint(1 << 62, ())))
-        return source.dropout(x, self.p)
+        return x * source.dropout(torch.ones_like(x), self.p, inplace=True)
 
 
 def use_training_dropout(network: nn.Module) -> None:
