@@ -49,7 +49,7 @@ lowest:
 pyside: QT = pyside6
 pyside:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
-	$(BIN)/pip install -q --target $(PYSIDE) "PySide6!=6.12.0"
+	$(BIN)/pip install -q --upgrade --target $(PYSIDE) "PySide6!=6.12.0"
 	PYTHONPATH=$(PYSIDE) OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/pytest -n 2 --dist loadfile -o qt_api=$(QT) tests/gui
 
 # The long run of the tests of reliability, about two hours; writes docs/reliability.md.
