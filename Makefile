@@ -14,7 +14,7 @@ BIN = $(VENV)/bin
 QT ?= pyqt6
 ON_SCREEN = OMP_WAIT_POLICY=passive QT_API=$(QT) LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24"
 
-.PHONY: demo test lint unit lowest pyside soak mutation bench docs clean
+.PHONY: demo test lint unit lowest pyside soak mutation fuzz bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -64,6 +64,12 @@ mutation:
 	$(BIN)/pip install -q --target $(MUTATION)/tool -r docs/mutation.txt
 	PYTHONPATH=$(MUTATION)/tool OMP_WAIT_POLICY=passive $(BIN)/python docs/mutation.py run
 	PYTHONPATH=$(MUTATION)/tool $(BIN)/python docs/mutation.py report
+
+# Every reader is given what covers the most of its code; writes its table in docs/reliability.md. About an hour.
+fuzz:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
+	$(BIN)/pip install -q --no-deps --upgrade --target runs/guided/tool -r docs/guided.txt
+	$(BIN)/python docs/guided.py
 
 # Speed against peers and limits; writes docs/results_speed.md. Goes on where it was interrupted.
 bench:

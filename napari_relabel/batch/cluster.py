@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import dask
 from distributed import Client, Future, LocalCluster, as_completed, get_worker
@@ -74,38 +74,38 @@ class Outcome(Generic[ResultT]):
     failed: dict[str, str]
 
 
-def run_tasks(
-    cluster: Cluster, tasks: Mapping[str, Task[ResultT]]
-) -> Generator[TaskStep, None, Outcome[ResultT]]:
-    """Run tasks on Dask workers.
+class Workers:
+    """The workers of a cluster, connected to when there is something to do.
 
     Parameters
     ----------
     cluster : Cluster
         Whose workers.
-    tasks : mapping of str to Task
-        By name; each is pickled, and so is its result. A task whose worker dies is begun again on
-        another one, by default three times.
-
-    Yields
-    ------
-    TaskStep
-        When a task ends, and about once a second where each running one is.
-
-    Returns
-    -------
-    Outcome
-
-    Raises
-    ------
-    InputError
-        If no scheduler answers.
     """
-    outcome: Outcome[ResultT] = Outcome({}, {})
-    if not tasks:
-        return outcome
-    yield TaskStep(0, "", Progress(0, 0, f"connecting to {cluster.scheduler or 'new workers'}"))
-    with _connected(cluster) as client:
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._client: Client | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def run(
+        self, tasks: Mapping[str, Task[ResultT]]
+    ) -> Generator[TaskStep, None, Outcome[ResultT]]:
+        """Run tasks; see `run_tasks`."""
+        outcome: Outcome[ResultT] = Outcome({}, {})
+        if not tasks:
+            return outcome
+        if self._client is None:
+            where = self._cluster.scheduler or "new workers"
+            yield TaskStep(0, "", Progress(0, 0, f"connecting to {where}"))
+            self._client = self._open.enter_context(_connected(self._cluster))
+        client = self._client
         if not client.nthreads():
             yield TaskStep(0, "", Progress(0, 0, "waiting for workers"))
         topic = f"napari-relabel-{secrets.token_hex(8)}"
@@ -133,7 +133,39 @@ def run_tasks(
                 yield TaskStep(finished, name, Progress(0, 0, ""), ended=True)
             if not heard:
                 time.sleep(_LOOK_S)
-    return outcome
+        client.unsubscribe_topic(topic)
+        return outcome
+
+
+def run_tasks(
+    cluster: Cluster, tasks: Mapping[str, Task[ResultT]]
+) -> Generator[TaskStep, None, Outcome[ResultT]]:
+    """Run tasks on Dask workers.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Whose workers.
+    tasks : mapping of str to Task
+        By name; each is pickled, and so is its result. A task whose worker dies is begun again on
+        another one, by default three times.
+
+    Yields
+    ------
+    TaskStep
+        When a task ends, and about once a second where each running one is.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        If no scheduler answers.
+    """
+    with Workers(cluster) as workers:
+        return (yield from workers.run(tasks))
 
 
 @contextmanager

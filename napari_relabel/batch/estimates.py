@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +22,12 @@ from napari_relabel.core.estimate import Method
 from napari_relabel.core.progress import Progress, relay
 from napari_relabel.io.dataset import CasePaths, Dataset
 from napari_relabel.io.errors import InputError
+from napari_relabel.review.adding import Described, describe
 from napari_relabel.review.folder import ReviewFolder, is_review
 from napari_relabel.review.records import NewCase
 
 if TYPE_CHECKING:
+    from napari_relabel.batch.cluster import Workers
     from napari_relabel.models.options import Precision
 
 
@@ -84,12 +86,28 @@ def estimate_dataset(
     """
     if not dataset.cases:
         raise InputError(f"{dataset.root} has no case with an image and labels")
-    folder = _folder(dataset, review)
-    source: Source
-    if method == "given":
-        source = GivenMaps.of(dataset, len(folder.values))
-    else:
-        source = ModelEstimates(models, method, n_samples, seed, precision, memory)
+
+    def source(folder: ReviewFolder) -> Source:
+        if method == "given":
+            return GivenMaps.of(dataset, len(folder.values))
+        return ModelEstimates(models, method, n_samples, seed, precision, memory)
+
+    if cluster is None:
+        return (yield from _estimate(dataset, review, source, None))
+    from napari_relabel.batch.cluster import Workers
+
+    with Workers(cluster) as workers:
+        return (yield from _estimate(dataset, review, source, workers))
+
+
+def _estimate(
+    dataset: Dataset,
+    review: Path,
+    source_of: Callable[[ReviewFolder], Source],
+    workers: Workers | None,
+) -> Generator[Progress, None, BatchResult]:
+    folder = yield from _folder(dataset, review, workers)
+    source = source_of(folder)
     failed = {case.id: "it has no labels" for case in dataset.cases if case.labels is None}
     usable = [case for case in dataset.cases if case.labels is not None]
     todo = [case for case in usable if not folder.has_estimate(case.id)]
@@ -98,10 +116,10 @@ def estimate_dataset(
     def show(step: Progress) -> Progress:
         return Progress(first + step.done, len(dataset.cases), step.message)
 
-    if cluster is None:
+    if workers is None:
         steps = _one_by_one(todo, source, folder)
     else:
-        steps = _on_cluster(cluster, todo, source, folder)
+        steps = _on_cluster(workers, todo, source, folder)
     failed |= yield from relay(steps, show)
     wanted = {case.id for case in todo}
     estimated = tuple(case.id for case in todo if case.id not in failed)
@@ -129,17 +147,15 @@ def _one_by_one(
 
 
 def _on_cluster(
-    cluster: Cluster, cases: Sequence[CasePaths], source: Source, folder: ReviewFolder
+    workers: Workers, cases: Sequence[CasePaths], source: Source, folder: ReviewFolder
 ) -> Generator[Progress, None, dict[str, str]]:
-    from napari_relabel.batch.cluster import run_tasks
-
     recipe = source.recipe()
     tasks = {
         case.id: partial(estimate_case, recipe, case.absolute(), folder.only(case.id))
         for case in cases
     }
     outcome = yield from relay(
-        run_tasks(cluster, tasks),
+        workers.run(tasks),
         lambda step: Progress(step.finished, len(cases), f"{step.name} {step.at.message}".strip()),
     )
     # A worker may have stored an estimate before it, or the scheduler, was lost.
@@ -177,17 +193,46 @@ def _unless_there(
         yield from source.store(case, folder)
 
 
-def _folder(dataset: Dataset, review: Path) -> ReviewFolder:
-    cases = [
-        NewCase(id=c.id, labels=c.labels, image=c.image)
-        for c in dataset.cases
-        if c.labels is not None
+def _folder(
+    dataset: Dataset, review: Path, workers: Workers | None
+) -> Generator[Progress, None, ReviewFolder]:
+    """The REVIEW folder with all cases of the data set; the files of new ones are read."""
+    folder = ReviewFolder.open(review) if is_review(review) else None
+    known = set() if folder is None else {case.id for case in folder.cases}
+    new = [
+        NewCase(case.id, case.labels, case.image)
+        for case in dataset.cases
+        if case.labels is not None and case.id not in known
     ]
-    if not is_review(review):
-        return ReviewFolder.create(review, cases, class_names=dict(dataset.class_names))
-    folder = ReviewFolder.open(review)
-    known = {case.id for case in folder.cases}
-    new = [case for case in cases if case.id not in known]
-    if new:
-        folder.add(new)
+    read = yield from _described(new, () if folder is None else folder.values, workers)
+    if folder is None:
+        return ReviewFolder.create(review, read, class_names=dict(dataset.class_names))
+    if read:
+        folder.add(read)
     return folder
+
+
+def _described(
+    cases: Sequence[NewCase], values: tuple[int, ...], workers: Workers | None
+) -> Generator[Progress, None, list[Described]]:
+    """What the files of new cases are; InputError for the first that cannot be read."""
+    if workers is None:
+        read = []
+        for number, case in enumerate(cases):
+            yield Progress(number, len(cases), f"reading {case.id}")
+            read.append(describe(case, values))
+        return read
+    tasks = {case.id: partial(_describe, case.absolute(), values) for case in cases}
+    outcome = yield from relay(
+        workers.run(tasks),
+        lambda step: Progress(step.finished, len(cases), f"reading {step.name}"),
+    )
+    for case in cases:
+        if case.id in outcome.failed:
+            raise InputError(outcome.failed[case.id])
+    return [outcome.results[case.id] for case in cases]
+
+
+def _describe(case: NewCase, values: tuple[int, ...]) -> Generator[Progress, None, Described]:
+    yield Progress(0, 1, "")
+    return describe(case, values)

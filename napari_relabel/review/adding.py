@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari_relabel.io.errors import InputError
@@ -18,17 +19,79 @@ from napari_relabel.io.volume import (
 from napari_relabel.review.records import CaseRecord, NewCase
 
 
-def describe_cases(
-    root: Path, cases: Iterable[NewCase], values: tuple[int, ...], note: str
+@dataclass(frozen=True)
+class Described:
+    """What was read of the files of a new case, in whichever process.
+
+    Parameters
+    ----------
+    id : str
+        Unique in the folder.
+    labels, image : Path
+        Its files; `image` may be None.
+    labels_sha256, image_sha256 : str
+        Their content.
+    values : tuple of int
+        Label values as the file was read.
+    present : tuple of int
+        Those that the file brings along, background included.
+    """
+
+    id: str
+    labels: Path
+    labels_sha256: str
+    image: Path | None
+    image_sha256: str | None
+    values: tuple[int, ...]
+    present: tuple[int, ...]
+
+
+def describe(case: NewCase, values: tuple[int, ...]) -> Described:
+    """Read the files of a new case.
+
+    Parameters
+    ----------
+    case : NewCase
+        Its files.
+    values : tuple of int
+        Label values of the folder; empty where it has no cases yet.
+
+    Returns
+    -------
+    Described
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, holds other label values than the folder knows, or image and
+        labels do not fit each other.
+    """
+    labels, present = _labels(case.labels, values)
+    image = None if case.image is None else _image(case.image)
+    if image is not None:
+        check_pair(image, labels)
+    return Described(
+        case.id,
+        case.labels,
+        labels.sha256,
+        None if image is None else image.path,
+        None if image is None else image.sha256,
+        labels.values,
+        present,
+    )
+
+
+def records_of(
+    root: Path, cases: Iterable[NewCase | Described], values: tuple[int, ...], note: str
 ) -> tuple[list[CaseRecord], tuple[int, ...]]:
-    """Read the files of new cases and note what they are.
+    """Note what the files of new cases are.
 
     Parameters
     ----------
     root : Path
         The REVIEW folder.
-    cases : iterable of NewCase
-        Their files.
+    cases : iterable of NewCase or Described
+        Their files, which are read here, or what was read of them.
     values : tuple of int
         Label values of the folder; empty where it has no cases yet.
     note : str
@@ -42,36 +105,32 @@ def describe_cases(
     Raises
     ------
     InputError
-        If a file cannot be read, holds other label values than the folder knows, or image and
-        labels do not fit each other.
+        As `describe`, or if two masks mark the same class with different values.
     """
     records: list[CaseRecord] = []
     binary: dict[int, Path] = {}
     found: set[int] = set()
     usual = values
     for case in cases:
-        labels, present = _labels(case.labels, values)
-        usual = labels.values
+        known = case if isinstance(case, Described) else describe(case, values)
+        usual = known.values
         # An empty mask is read with the usual foreground of its format, which need not be the one
         # of the other masks.
-        if not values and len(labels.values) == 2 and len(set(present)) == 2:
-            binary.setdefault(labels.values[1], labels.path)
+        if not values and len(known.values) == 2 and len(set(known.present)) == 2:
+            binary.setdefault(known.values[1], known.labels)
             if {1, 255} <= binary.keys():
                 raise InputError(
                     f"{binary[1]} marks the foreground with 1 and {binary[255]} with 255, which "
                     "would be two classes: save them alike"
                 )
-        found |= set(present)
-        image = None if case.image is None else _image(case.image)
-        if image is not None:
-            check_pair(image, labels)
+        found |= set(known.present)
         records.append(
             CaseRecord(
-                id=case.id,
-                labels=relative_to(case.labels, root),
-                labels_sha256=labels.sha256,
-                image=None if image is None else relative_to(image.path, root),
-                image_sha256=None if image is None else image.sha256,
+                id=known.id,
+                labels=relative_to(known.labels, root),
+                labels_sha256=known.labels_sha256,
+                image=None if known.image is None else relative_to(known.image, root),
+                image_sha256=known.image_sha256,
                 note=note,
             )
         )

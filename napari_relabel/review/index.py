@@ -13,7 +13,7 @@ from typing import Any, Self
 from napari_relabel._version import __version__
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io.atomic import write_json
-from napari_relabel.review.adding import describe_cases, relative_to
+from napari_relabel.review.adding import Described, records_of, relative_to
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.finder import relocated
 from napari_relabel.review.parts import place_of
@@ -70,7 +70,7 @@ class ReviewIndex:
     def create(
         cls,
         path: Path | str,
-        cases: Sequence[NewCase] = (),
+        cases: Sequence[NewCase | Described] = (),
         *,
         values: Sequence[int] | None = None,
         class_names: dict[int, str] | None = None,
@@ -82,8 +82,8 @@ class ReviewIndex:
         ----------
         path : Path or str
             A folder that is empty or does not exist.
-        cases : sequence of NewCase
-            What to review; more can be added later.
+        cases : sequence of NewCase or Described
+            What to review, read or not; more can be added later.
         values : sequence of int, optional
             All label values, background first; default: those found in the files of all cases.
         class_names : dict of int to str, optional
@@ -164,9 +164,9 @@ class ReviewIndex:
             raise ReviewError(f"{self.path} has no case {case_id!r}")
         return replace(self._records[whole], id=case_id)
 
-    def add(self, cases: Iterable[NewCase], note: str = "") -> None:
+    def add(self, cases: Iterable[NewCase | Described], note: str = "") -> None:
         """Add cases from files, with a note for their records; all or, after an error, none."""
-        added, values = describe_cases(self.path, cases, self.values, note)
+        added, values = records_of(self.path, cases, self.values, note)
         odd = next((case.id for case in added if place_of(case.id).box is not None), None)
         if odd is not None:
             raise ReviewError(f"{odd!r} looks like a part of a case: give the case another id")

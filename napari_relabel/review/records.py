@@ -35,6 +35,11 @@ class NewCase:
     labels: Path
     image: Path | None = None
 
+    def absolute(self) -> NewCase:
+        """The same, for a process that may be in another folder."""
+        image = None if self.image is None else self.image.absolute()
+        return NewCase(self.id, self.labels.absolute(), image)
+
 
 #: How the note on a case begins whose files were made of an open layer.
 FROM_LAYER = "geometry from the open layer"

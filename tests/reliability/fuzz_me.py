@@ -82,10 +82,11 @@ def main() -> None:
     folder, examples = Path(sys.argv[1]), int(sys.argv[2])
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
     found = {}
     for number, kind in enumerate(KINDS):
+        # Libraries keep what they took for other formats.
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
         count, problem = 0, ""
         try:
             count = cases_of(kind, folder / str(number), examples)
