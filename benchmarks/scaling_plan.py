@@ -66,8 +66,8 @@ def _measured(found: dict[str, Any]) -> str:
             f"(load {cost['load'][0]:.1f} to {cost['load'][1]:.1f}); torch "
             f"{machine['versions']['torch']}. Model `synthetic-ct`, 20 samples of dropout, one "
             "thread, NIfTI with gzip. Seconds are those of the **processor**: what an idle machine "
-            "takes by the clock, but for waiting on the disk. *begin* is what the one process that "
-            "starts the work does for each case: it reads image and mask and notes their hashes.\n",
+            "takes by the clock, but for waiting on the disk. *begin* is a task of its own for "
+            "each new case: image and mask are read and their hashes noted.\n",
             "| volume | megavoxels | begin, s | read, s | estimate, s | store, s | image, MB | "
             "estimate, MB |",
             "|---|---|---|---|---|---|---|---|",
@@ -142,7 +142,7 @@ def _scheduler(found: dict[str, Any]) -> str:
             f"clock {middle['clock_ms']:.1f} ms (median of {len(part['rounds'])} rounds; load "
             f"{part['load'][0]:.1f} to {part['load'][1]:.1f} on {found['cores']} cores). The aim "
             f"of 5 ms is {_met(processor)} by the processor's time of all processes together, and "
-            f"{_met(middle['clock_ms'])} by the clock of this machine as busy as it was.\n",
+            f"{_met(middle['clock_ms'])} by the clock.\n",
         ]
     )
 
@@ -154,11 +154,10 @@ def _met(milliseconds: float) -> str:
 def _plan(found: dict[str, Any]) -> str:
     rows = found["cost"]["rows"]
     fit = {name: line(rows, key) for name, key in _STAGES.items()}
-    work = sum(fit[name].at(MEGAVOXELS) for name in ("read", "estimate", "store"))
-    begin = fit["begin"].at(MEGAVOXELS)
+    work = sum(fit[name].at(MEGAVOXELS) for name in ("begin", "read", "estimate", "store"))
     image = line(rows, "image_bytes").at(MEGAVOXELS)
     estimate = line(rows, "estimate_bytes").at(MEGAVOXELS)
-    moved = image + estimate
+    moved = 2 * image + estimate
     tasks_a_second = 1e3 / float(
         np.median([r["scheduler_ms"] for r in found["scheduler"]["rounds"]])
     )
@@ -183,8 +182,8 @@ def _plan(found: dict[str, Any]) -> str:
             f"megavoxels, {MEGAVOXELS / rows[-1]['megavoxels']:.0f} times the largest measured), "
             f"machines of {CORES_A_MACHINE} such cores, and a file server of "
             f"{STORAGE_BYTES_S / 1e9:.0f} GB/s (both assumed). One volume takes {work:.0f} s of "
-            f"one core, reads {image / 1e6:.0f} MB and writes {estimate / 1e6:.0f} MB; all take "
-            f"**{hours:,.0f} core hours** and {CASES * estimate / 1e12:.0f} TB.\n",
+            f"one core, reads {image / 1e6:.0f} MB twice and writes {estimate / 1e6:.0f} MB; all "
+            f"take **{hours:,.0f} core hours** and {CASES * estimate / 1e12:.0f} TB.\n",
             "| machines | cores | computing, h | storage, h | scheduler, h | slowest |",
             "|---|---|---|---|---|---|",
             *lines,
@@ -193,11 +192,6 @@ def _plan(found: dict[str, Any]) -> str:
             f"- **Computing** up to about {crossing:,.0f} cores; from there on **storage**: more "
             "machines wait for the file server. Estimates are not compressed: "
             f"{estimate / MEGAVOXELS / 1e6:.0f} bytes a voxel here.",
-            f"- **The process that begins** reads every image and mask once before the first task: "
-            f"{begin:.1f} s a volume, {CASES * begin / 3600:,.0f} h for all, on one core, whatever "
-            "the number of machines. It is done once for a REVIEW folder. Until it is spread over "
-            "the workers, too, split a data set of this size into manifests of some thousand cases "
-            "and give each its own REVIEW folder.",
             f"- **The scheduler** can take about {tasks_a_second:,.0f} cases a second and has "
             f"{1 / (work / (MACHINES[-1] * CORES_A_MACHINE)):,.0f} a second to take with "
             f"{MACHINES[-1]} machines.",

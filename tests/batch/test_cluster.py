@@ -22,6 +22,7 @@ from napari_relabel.batch.options import Cluster
 from napari_relabel.cli.app import app
 from napari_relabel.core.progress import finish
 from napari_relabel.io.dataset import open_dataset
+from napari_relabel.io.errors import InputError
 from napari_relabel.models.checkpoint import load_checkpoint
 from napari_relabel.models.opening import trust_source
 
@@ -112,6 +113,28 @@ def test_a_killed_worker_and_a_case_that_fails_leave_the_files_of_one_process(
     again = finish(estimate(Path("spread"), cluster=Cluster(scheduler=scheduler)))
     assert len(again.estimated) == 1 and len(again.skipped) == 3
     assert digests(tmp_path / "spread") == digests(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_a_mask_that_cannot_be_read_is_refused_before_anything_is_made(
+    scheduler: str, manifest: Path, tmp_path: Path, spread: bool
+) -> None:
+    for broken in (1, 3):
+        (tmp_path / f"m{broken}.png").write_bytes(b"no picture")
+    cluster = Cluster(scheduler=scheduler) if spread else None
+    steps = estimate_dataset(
+        open_dataset(manifest), tmp_path / "review", models=["net.py:make"], cluster=cluster
+    )
+    with pytest.raises(InputError, match=r"m1\.png"):
+        finish(steps)
+    assert not (tmp_path / "review").exists()
+
+
+def test_what_is_read_of_new_cases_is_said_case_by_case(manifest: Path, tmp_path: Path) -> None:
+    steps = estimate_dataset(open_dataset(manifest), tmp_path / "review", models=["no-such-model"])
+    said = [next(steps) for _ in range(5)]
+    assert [step.message for step in said] == [f"reading case {i}" for i in range(5)]
+    assert [step.done for step in said] == list(range(5)) and said[0].total == 5
 
 
 def test_members_that_workers_train_are_those_of_one_process(
