@@ -6,6 +6,7 @@ import json
 
 import pytest
 import speed
+from speed_bounds import Bound
 from speed_review import OTHER
 from speed_timing import Paired, in_turn
 
@@ -44,3 +45,26 @@ def test_what_is_not_the_same_counts_for_nothing():
     ]
     assert [row[5] for row in cells] == ["met", "not comparable", "**missed**"]
     assert all(len(row) == 9 for row in cells)
+
+
+def test_a_limit_is_compared_as_time_whatever_its_unit() -> None:
+    fast = Bound(1, "a", "products of matrices", 100.0, 40.0, "GFLOP/s")
+    slow = Bound(9, "b", "memory", 20.0, 90.0, "ms")
+    assert (fast.times, slow.times) == (2.5, 4.5)
+    lines = speed.page(
+        {
+            "machine": {"processor": "P", "system": "S", "versions": {}},
+            "rows": [],
+            "bounds": [slow.to_json(), fast.to_json()],
+        }
+    ).splitlines()
+    assert lines[-1].endswith("| memory | 20 ms | 90 | 4.5 |")
+    assert lines[-2].endswith("| products of matrices | 100 GFLOP/s | 40 | 2.5 |")
+
+
+def test_three_are_run_in_turn_and_a_first_run_can_be_left_out() -> None:
+    seen: list[str] = []
+    works = [lambda letter=letter: seen.append(letter) for letter in "abc"]
+    times = in_turn(*works, rounds=2, warm=False)
+    assert [len(one) for one in times] == [2, 2, 2]
+    assert "".join(seen) == "cba" + "abc"
