@@ -45,7 +45,7 @@ def comparisons() -> dict[int, Callable[[], Iterator[Paired]]]:
         5: s.volume,
         6: lambda: (p for n in (256, 512) for p in s.ensemble(n)),
         7: lambda: iter([r.wrong_pixels()]),
-        9: lambda: iter([r.list_of_proposals()]),
+        9: r.list_of_proposals,
         10: lambda: iter([r.segments()]),
     }
 

@@ -7,8 +7,8 @@ and score > delta; where the gate fails the score is 0, so no delta >= 0 ever pr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ Transition = tuple[int, int]
 POSTER_FRACTION = 0.8
 
 _PIECE = 1 << 18  # voxels
+#: Of how many voxels one may be listed for the list to be kept: less than a byte for each of them.
+_FEW = 16
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ class RuleOptions:
                 raise ValueError(f"the threshold of {a} -> {b} must be in [0, 1], not {t}")
 
 
+class _Listed(NamedTuple):
+    """Voxels above a score: flat indices, ascending, and their scores."""
+
+    least: np.float32
+    flat: npt.NDArray[np.int64]
+    score: FloatArray
+
+
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """What a rule says of every voxel, for every delta at once.
@@ -98,6 +108,7 @@ class Candidates:
     score_max: float
     score_name: str
     default_delta: float
+    _listed: list[_Listed] = field(default_factory=list, init=False, repr=False)
 
     def mask(self, delta: float) -> npt.NDArray[np.bool_]:
         """Voxels proposed at `delta`: score > delta, for delta >= 0."""
@@ -106,13 +117,22 @@ class Candidates:
         return above
 
     def above(self, delta: float) -> npt.NDArray[np.int64]:
-        """Flat indices of the voxels of `mask`, ascending."""
+        """Flat indices of the voxels of `mask`, ascending; they are not to be written to.
+
+        Those of a delta that are few are kept: for a higher one the others need no second look.
+        """
         check_delta(delta)
         score, least = self.score.reshape(-1), np.float32(delta)
+        for listed in self._listed:
+            if listed.least <= least:
+                return listed.flat[listed.score > least]
         # In pieces that stay in the processor's cache, so that no mask goes through memory.
         pieces = range(0, score.size, _PIECE)
         found = [np.flatnonzero(score[i : i + _PIECE] > least) + i for i in pieces]
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+        flat = np.concatenate(found) if found else np.zeros(0, np.int64)
+        if flat.size <= score.size // _FEW:
+            self._listed[:] = [_Listed(least, flat, score[flat])]
+        return flat
 
 
 def check_delta(delta: float) -> None:

@@ -272,6 +272,28 @@ def test_voxels_above_delta_are_those_of_the_mask(monkeypatch, shape, piece):
         found.above(-1)
 
 
+@given(deltas=st.lists(st.floats(0, 1), min_size=1, max_size=8), seed=st.integers(0, 99))
+def test_voxels_above_delta_do_not_depend_on_what_was_asked_before(deltas, seed):
+    rng = np.random.default_rng(seed)
+    score = (rng.random((6, 7, 8)) ** rng.choice([1, 20])).astype(np.float32)
+    found = Candidates(np.ones(score.shape, np.uint8), score, 1.0, "score", 0.5)
+    for delta in deltas:
+        np.testing.assert_array_equal(found.above(delta), np.flatnonzero(found.mask(delta)))
+
+
+@pytest.mark.parametrize(("share", "looks"), [(0.01, 1), (0.5, 3)])
+def test_few_voxels_are_looked_for_once(monkeypatch, share, looks):
+    score = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32)
+    found = Candidates(np.ones(score.shape, np.uint8), score, 1.0, "score", 0.5)
+    seen = []
+    # Piece by piece is how all voxels are looked at.
+    monkeypatch.setattr(rules, "range", lambda *n: seen.append(n) or range(*n), raising=False)
+    low = 1 - share
+    for delta in (low, low + share / 3, low + share / 2):
+        assert found.above(delta).size == np.count_nonzero(score > np.float32(delta))
+    assert len(seen) == looks
+
+
 def test_labels_are_checked():
     assert check_labels(np.ones((2, 2), bool), (2, 2), 2).dtype == np.uint8
     assert check_labels(np.full((2, 2), 255, np.int64), (2, 2), 256).tolist() == [[255] * 2] * 2
