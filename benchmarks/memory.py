@@ -53,15 +53,17 @@ def make_case(root: Path, gigabytes: float) -> tuple[int, int, int]:
     return grid
 
 
-def make_network(path: Path, channels: int) -> None:
+def make_network(path: Path, channels: int, spacing_mm: float | None) -> None:
     import torch
 
     from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
+    from napari_relabel.models.preprocess import WorkingGrid
     from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
     torch.manual_seed(0)
     network = RelabelUNet(UNetConfig(3, 1, 1, channels, 0.3))
-    save_checkpoint(path, Checkpoint(config=network.config), network.eval())
+    working = WorkingGrid(spacing_mm=spacing_mm and (spacing_mm,) * 3, patch=(96,) * 3)
+    save_checkpoint(path, Checkpoint(config=network.config, working=working), network.eval())
 
 
 def measure(root: Path, network: Path, samples: int, memory: float) -> dict[str, float]:
@@ -98,6 +100,9 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=4, help="of the network; 16 is the default")
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--memory", type=float, default=2.0, help="GiB, the bound")
+    parser.add_argument(
+        "--spacing", type=float, help="mm at which the network works; images have voxels of 1 mm"
+    )
     options = parser.parse_args()
     rows = []
     for gigabytes in options.sizes:
@@ -105,13 +110,14 @@ def main() -> None:
         shutil.rmtree(root, ignore_errors=True)
         grid = make_case(root, gigabytes)
         network = options.out / f"network-{options.channels}.pt"
-        make_network(network, options.channels)
+        make_network(network, options.channels, options.spacing)
         row = {
             "gigabytes": gigabytes,
             "grid": grid,
             "channels": options.channels,
             "samples": options.samples,
             "bound_gib": options.memory,
+            "network_mm": options.spacing,
             **measure(root, network, options.samples, options.memory),
         }
         rows.append(row)
