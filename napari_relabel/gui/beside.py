@@ -47,7 +47,7 @@ class Beside:
     ) -> None:
         self._viewer, self._source, self._given = viewer, image, given
         layers, grid = viewer.layers, viewer.canvas.grid
-        self._place = layers.index(given)
+        self._above = next(iter(layers[layers.index(given) + 1 :]), None)
         self._before = grid.model_dump()
         alike = ("visible",) if image.rgb else _ALIKE
         self.image = Image(image.data, rgb=image.rgb, name=f"{image.name} beside")
@@ -70,5 +70,8 @@ class Beside:
         if self.image in layers:
             layers.remove(self.image)
         if self._given in layers:
-            layers.move(layers.index(self._given), self._place + 1)
+            # Layers may have come and gone below.
+            gone = self._above is None or self._above not in layers
+            place = len(layers) if gone else layers.index(self._above)
+            layers.move(layers.index(self._given), place)
         layers.selection.active = active

@@ -14,6 +14,7 @@ from napari_relabel.gui.flag_commands import FlagCommands
 from napari_relabel.gui.frame import Box
 from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.view_commands import ViewCommands
+from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.experience import FEWEST
 from napari_relabel.review.session import ReviewSession
 
@@ -239,6 +240,8 @@ class ReviewCommands(FlagCommands, ViewCommands):
         layers, session = self._controller.layers, self.session
         assert layers is not None
         assert session is not None
+        if layers.outside:
+            raise ReviewError("this slice lies outside the part that is open: go back to it")
         viewer = self._controller.viewer
         offset = viewer.dims.ndim - layers.ndim
         point = layers.given.world_to_data(viewer.dims.point[offset:])

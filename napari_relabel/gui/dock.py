@@ -277,7 +277,7 @@ class ReviewDock(QScrollArea):
             self.open_folder(session.folder, name)
 
     def _choose_layer(self) -> None:
-        ours = () if self.controller.layers is None else tuple(self.controller.layers)
+        ours = [*self._surroundings, *(self.controller.layers or ())]
         layers = {
             layer.name: layer
             for layer in self.controller.viewer.layers

@@ -15,6 +15,7 @@ from napari_relabel.gui.beside import Beside
 from napari_relabel.gui.exhibit import Exhibit
 from napari_relabel.gui.flips import FlipsArray
 from napari_relabel.gui.frame import Box, Frame
+from napari_relabel.gui.listeners import heard_outside
 from napari_relabel.gui.outlines import draw_outlines_fast
 from napari_relabel.review.session import ReviewSession
 
@@ -60,6 +61,7 @@ class LayerSet:
         self._filled = False
         self._beside: Beside | None = None
         self._exhibit: Exhibit | None = None
+        self._modes: dict[Labels, str] = {}
         self.image = Image(data, rgb=self.rgb, name="case image")
         self.uncertainty = Image(
             np.zeros(self._flips.shape, np.float32),
@@ -88,8 +90,7 @@ class LayerSet:
         for layer in self:
             frame.place(layer)
             viewer.add_layer(layer)
-        #: Who of napari itself listens to data that are set.
-        self._known = {id(c) for x in (self.flips, self.corrected) for c in x.events.data.callbacks}
+        viewer.dims.events.point.connect(self._guard)
         self.select()
 
     def __iter__(self) -> Iterator[Layer]:
@@ -214,9 +215,7 @@ class LayerSet:
         elif exhibit is not self._exhibit or self.flips.data is self._flips:
             self.flips.data = exhibit.flips(session.given, self.frame)
         self._exhibit = exhibit
-        # Setting data may have made them editable.
-        for layer in (self.flips, self.corrected):
-            layer.editable = exhibit is None
+        self._guard()
 
     def show_decisions(self, session: ReviewSession, box: Box) -> None:
         """Show the corrected labels where they changed."""
@@ -227,8 +226,30 @@ class LayerSet:
         layer.refresh(extent=False, thumbnail=False)
         # For views of other plugins that show the same array, as orthogonal ones do. napari itself
         # makes its textures of colours anew each time, and some kilobytes of them stay for good.
-        if any(id(callback) not in self._known for callback in layer.events.data.callbacks):
+        if heard_outside(layer):
             layer.events.data(value=layer.data)
+
+    @property
+    def outside(self) -> bool:
+        """Whether the slice on screen lies before or behind the part of the case that is open."""
+        dims = self._viewer.dims
+        offset = dims.ndim - self.ndim
+        point = self.given.world_to_data(dims.point[offset:])
+        hidden = [axis - offset for axis in dims.not_displayed if axis >= offset]
+        return any(not 0 <= round(point[a]) < self.given.data.shape[a] for a in hidden)
+
+    def _guard(self) -> None:
+        """Let nobody paint on what is not to be changed, or where there is nothing to see.
+
+        napari would paint a slice counted from the end.
+        """
+        allowed = self._exhibit is None and not self.outside
+        for layer in (self.flips, self.corrected):
+            if layer.editable and not allowed:
+                self._modes[layer] = layer.mode
+            layer.editable = allowed
+            if allowed and layer in self._modes:
+                layer.mode = self._modes.pop(layer)
 
     def set_view(self, view: View) -> None:
         """Choose which labels are visible."""
@@ -265,6 +286,7 @@ class LayerSet:
 
     def close(self) -> None:
         """Take the layers off the viewer."""
+        self._viewer.dims.events.point.disconnect(self._guard)
         self.set_beside(False)
         for layer in self:
             if layer in self._viewer.layers:
@@ -272,9 +294,11 @@ class LayerSet:
 
     def restore(self) -> None:
         """Put back layers that were removed by hand."""
-        for layer in self:
-            if layer not in self._viewer.layers:
-                self._viewer.add_layer(layer)
+        layers, above = self._viewer.layers, len(self._viewer.layers)
+        for layer in reversed(list(self)):
+            if layer not in layers:
+                layers.insert(above, layer)
+            above = layers.index(layer)
 
     def _set_window(self, display: pixels.Display) -> None:
         automatic, (low, high) = display.window, display.span

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from napari.experimental import link_layers, unlink_layers
@@ -39,11 +42,16 @@ class Surroundings:
         self._of: tuple[ReviewFolder, str, LayerSet] | None = None
         controller.case_changed.connect(self._follow)
         controller.session_changed.connect(self._end)
+        controller.viewer.layers.events.removed.connect(self._unlinked)
+
+    def __iter__(self) -> Iterator[Layer]:
+        yield from self._layers
 
     def close(self) -> None:
         """Listen no more."""
         self._controller.case_changed.disconnect(self._follow)
         self._controller.session_changed.disconnect(self._end)
+        self._controller.viewer.layers.events.removed.disconnect(self._unlinked)
         self._remove()
 
     def _end(self) -> None:
@@ -61,6 +69,11 @@ class Surroundings:
             self._remove()
             self._controller.attempt(lambda: self._show(*of))
             self._of = of
+
+    def _unlinked(self, event: Any) -> None:
+        # Who removes a layer by hand has napari unlink it.
+        if event.value in self._linked:
+            self._of = None
 
     def _show(self, folder: ReviewFolder, case_id: str, layers: LayerSet) -> None:
         frame, grid = layers.frame, folder.open_labels(case_id).grid

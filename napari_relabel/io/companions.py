@@ -84,7 +84,7 @@ def data_file(path: Path) -> Path | None:
     if found is None:
         return None
     name = found[1].decode("utf-8", "replace")
-    first = name.split()[:1]
+    first = name.upper().split()[:1]
     return None if first in ([], ["LIST"], ["LOCAL"]) or "%" in name else path.parent / name
 
 

@@ -121,7 +121,7 @@ class LazyImage(LazyVolume):
         return data[None] if channel_axis is None else np.moveaxis(data, channel_axis, 0)
 
     def overview(self) -> tuple[ImageVolume, tuple[float, ...]] | None:
-        """All of the image at its lowest resolution, if it has one that is small enough.
+        """All of the image in the finest of its lower resolutions that is small enough, if any.
 
         Returns
         -------
@@ -133,17 +133,17 @@ class LazyImage(LazyVolume):
         InputError
             If it is damaged.
         """
-        if len(self.found.levels) < 2:
+        lower = ((_stored(self.path, level), n) for n, level in enumerate(self.found.levels) if n)
+        array, number = next((found for found in lower if found[0].size <= OVERVIEW), (None, 0))
+        factors = self.found.factors[number]
+        if array is None or factors is None:
             return None
-        array = _stored(self.path, self.found.levels[-1])
-        if array.size > OVERVIEW:
-            return None
-        lowest = LazyImage(self.path, self.found, array)
-        factors = self.found.factors[-1]
-        inside = tuple(slice(0, n) for n in lowest.grid)
-        return lowest.part(inside, ""), tuple(
-            factor for axis, factor in enumerate(factors) if axis not in self.extra_axes
-        )
+        coarse = LazyImage(self.path, self.found, array)
+        wide = tuple(f for axis, f in enumerate(factors) if axis not in self.extra_axes)
+        sizes = zip(self.grid, coarse.grid, wide, strict=True)
+        if not all(f > 0 and abs(n / f - few) <= 1 for n, few, f in sizes):
+            return None  # It says to be of another size than it has.
+        return coarse.part(tuple(slice(0, n) for n in coarse.grid), ""), wide
 
     def part(self, box: Box, sha256: str) -> ImageVolume:
         """A box of the image in memory, with the hash that the whole is known to have."""

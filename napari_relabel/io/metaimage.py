@@ -172,8 +172,9 @@ def _check_size(path: Path, head: bytes, fields: dict[str, str]) -> None:
     if _true(fields, "compresseddata"):
         if fields.get("headersize", "0") != "0":
             raise InputError(f"{path} has compressed data after a skip: convert it")
-        stated = fields.get("compresseddatasize", str(there))
-        length = int(stated) if _is_whole(stated) else 0
+        stated = fields.get("compresseddatasize", "0")
+        # None, or 0, is all that is there.
+        length = (int(stated) or there) if _is_whole(stated) else 0
         there = _unpacked(detached or path, start, length, needed) if length <= there else 0
     if needed > there:
         raise InputError(

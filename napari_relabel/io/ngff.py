@@ -47,8 +47,9 @@ class Multiscale:
         In the order of the arrays.
     levels : tuple of Path
         Its arrays, full resolution first.
-    factors : tuple of tuple of float
-        Per level, how many voxels of the full resolution one of it is wide along each axis.
+    factors : tuple of tuple of float, or None
+        Per level, how many voxels of the full resolution one of it is wide along each axis, where
+        it says.
     version : str
         Of NGFF.
     zarr_format : int
@@ -57,7 +58,7 @@ class Multiscale:
 
     axes: tuple[Axis, ...]
     levels: tuple[Path, ...]
-    factors: tuple[tuple[float, ...], ...]
+    factors: tuple[tuple[float, ...] | None, ...]
     version: str
     zarr_format: int
 
@@ -110,13 +111,10 @@ def multiscale(ome: Mapping[str, Any], path: Path, zarr_format: int) -> Multisca
         )
         levels = tuple(path / _inner(dataset["path"], path) for dataset in datasets)
         factors = tuple(
-            tuple(wide / one for wide, one in zip(scale, own[0], strict=True))
-            for scale in (
-                _scaling(dataset.get("coordinateTransformations", []), len(names), path)[0]
-                for dataset in datasets
-            )
+            _factors(dataset.get("coordinateTransformations", []), own[0], path)
+            for dataset in datasets
         )
-    except (KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
             f"{path} has incomplete multiscales metadata ({error!r}): write it anew"
         ) from error
@@ -129,6 +127,19 @@ def _inner(name: str, path: Path) -> PurePosixPath:
     if place.is_absolute() or ".." in place.parts or "\\" in name or ":" in name:
         raise InputError(f"{path} names the array {name!r} outside itself: write it anew")
     return place
+
+
+def _factors(
+    transformations: Sequence[Mapping[str, Any]], finest: list[float], path: Path
+) -> tuple[float, ...] | None:
+    """How many voxels of the finest level one of another level is wide; None where unknown."""
+    if "scale" not in [step["type"] for step in transformations]:
+        return None
+    try:
+        scale, _ = _scaling(transformations, len(finest), path)
+        return tuple(wide / one for wide, one in zip(scale, finest, strict=True))
+    except (InputError, ZeroDivisionError):
+        return None  # Nothing but the finest level is needed to read the image.
 
 
 def _scaling(

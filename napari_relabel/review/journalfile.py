@@ -34,7 +34,7 @@ SOUND = f"""
     AND (time LIKE '%+00:00' OR time LIKE '%Z')
     AND {" AND ".join(f"typeof({name}) IN ('text', 'null')" for name in _TEXTS)}
     AND {" AND ".join(f"typeof({name}) IN ('integer', 'null')" for name in _COUNTS)}
-    AND typeof(delta) IN ('integer', 'real', 'null') AND coalesce(abs(delta) < 1e300, TRUE)
+    AND typeof(delta) IN ('integer', 'real', 'null')
     AND (rule IS NULL OR delta IS NOT NULL)
     AND CASE WHEN json_valid(note) THEN json_type(note) = 'object'
         AND coalesce(json_type(note, '$.authors'), 'array') = 'array' AND NOT EXISTS (

@@ -35,6 +35,7 @@ from napari_relabel.review.state import CaseState, Effect
 from napari_relabel.review.worklist import (
     RegionInputs,
     RegionResult,
+    RegionState,
     Worklist,
     compute_regions,
 )
@@ -204,7 +205,7 @@ class OpenCase:
             proposals=proposals if known else before.proposals,
         )
 
-    def commit(self, effect: Effect, kind: ChangeKind) -> None:
+    def commit(self, effect: Effect) -> None:
         """Make an effect so, and keep counts and regions up to date."""
         self.state.commit(effect)
         self.token += 1
@@ -214,7 +215,11 @@ class OpenCase:
         self._scores.follow(effect)
         if self._usable:
             opened, closed = self._scores.moved(effect, self.delta)
-            outdated = self.worklist.update(effect.box, effect.mask, opened, closed, kind)
+            # Decisions are numbered as the states are that regions get by them.
+            states = np.where(effect.locked_after, RegionState.LOCKED, effect.decisions_after)
+            outdated = self.worklist.update(
+                effect.box, effect.mask, opened, closed, states.astype(np.uint8)
+            )
             self._exact = self._exact and not outdated
 
     def advance(self, region_id: int | None) -> None:

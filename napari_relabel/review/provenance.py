@@ -23,10 +23,10 @@ from napari_relabel.review.history import History
 from napari_relabel.review.records import CaseRecord
 from napari_relabel.review.state import CaseState
 
-#: The decisions by the names that the record has for them.
 #: Under this name an estimate made of masks keeps whose they are, a line each, and an action its
 #: list of them.
 AUTHORS = "authors"
+#: The decisions by the names that the record has for them.
 DECISIONS = {"accepted": ACCEPTED, "rejected": REJECTED, "edited": EDITED}
 
 

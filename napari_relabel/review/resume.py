@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from types import NoneType
 from typing import Any, Self
 
@@ -102,7 +103,8 @@ class Resume:
         """The delta to use: the one carried where the score is the same, else the rule's own."""
         if found is None:
             return 0.0
-        if self.delta is None or self.score != score_key(found):
+        # Earlier versions took an infinite delta, too.
+        if self.delta is None or self.score != score_key(found) or not isfinite(self.delta):
             return found.default_delta
         return self.delta
 

@@ -83,7 +83,7 @@ class ReviewReversal(ReviewBrowser):
             action, change = changes[self.case_id]
             effect = self._case.state.forward(change)
             self._case.history.did(Step(action, change))
-            self._case.commit(effect, change.kind)
+            self._case.commit(effect)
             self._case.go_to(change)
             self._signal(change)
         else:
@@ -110,7 +110,7 @@ class ReviewReversal(ReviewBrowser):
         effect = _effect(case, kind, step.change)
         self._write_all(entries)
         (case.history.undid if kind == "undo" else case.history.redid)(step)
-        case.commit(effect, step.change.kind)
+        case.commit(effect)
         opens = (kind == "undo") != (step.change.kind == "reopen")
         if opens:
             case.go_to(step.change)
@@ -133,7 +133,13 @@ class ReviewReversal(ReviewBrowser):
         if self._automatic:
             entries = [e._replace(note={**(e.note or {}), "automatic": True}) for e in entries]
         if authors := _authors(self._case):
-            entries = [e._replace(note={**(e.note or {}), AUTHORS: authors}) for e in entries]
+            # What is taken back in other cases along with this one has authors of its own.
+            entries = [
+                e._replace(note={**(e.note or {}), AUTHORS: authors})
+                if e.context is not None and e.context.case_id == self._case.case_id
+                else e
+                for e in entries
+            ]
         ids = self._journal.append_all(
             entries, resume=resume_at(self._case, self._resume).to_json()
         )

@@ -251,7 +251,7 @@ class ReviewSession(ReviewApproving):
         effect = self._case.state.forward(change)
         action = self._write(change.kind, effect, change=change, note=note)
         self._case.history.did(Step(action, change))
-        self._case.commit(effect, change.kind)
+        self._case.commit(effect)
         self._case.advance(region_id)
         self._signal(change)
         return change.voxels

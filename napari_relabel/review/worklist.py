@@ -12,7 +12,7 @@ from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.proposals import Region, Regions, find_regions
 from napari_relabel.core.rules import Candidates
-from napari_relabel.review.changes import UNDECIDED, Box, ChangeKind, Mask
+from napari_relabel.review.changes import UNDECIDED, Box, Mask
 
 
 class RegionState(IntEnum):
@@ -24,13 +24,6 @@ class RegionState(IntEnum):
     EDITED = 3
     SKIPPED = 4  #: open, at the end of the order
     LOCKED = 5
-
-
-_CLOSED_AS: dict[ChangeKind, RegionState] = {
-    "accept": RegionState.ACCEPTED,
-    "reject": RegionState.REJECTED,
-    "lock": RegionState.LOCKED,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +165,7 @@ class Worklist:
         mask: Mask,
         opened: Mask,
         closed: Mask,
-        kind: ChangeKind,
+        states: npt.NDArray[np.uint8],
     ) -> bool:
         """Follow a change.
 
@@ -182,8 +175,8 @@ class Worklist:
             The voxels that changed.
         opened, closed : ndarray of bool, shape (voxels,)
             Those that are proposed again, and those that no longer are.
-        kind : ChangeKind
-            What closed them.
+        states : ndarray, shape (voxels,), uint8
+            `RegionState` of each that no longer is.
 
         Returns
         -------
@@ -201,7 +194,10 @@ class Worklist:
         self.open_voxels -= np.bincount(ids[closed], minlength=n)[1:]
         touched = np.unique(ids[(opened | closed) & (ids > 0)]) - 1
         left = self.open_voxels[touched]
-        self._closed_as[touched[left == 0]] = _CLOSED_AS.get(kind, RegionState.EDITED)
+        became = np.zeros(n, np.uint8)
+        became[ids[closed]] = states[closed]
+        done = touched[left == 0]
+        self._closed_as[done] = became[done + 1]
         return bool(((left > 0) & (left < self.regions.voxels[touched])).any())
 
     def _skipped_ids(self) -> list[int]:

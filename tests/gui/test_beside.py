@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import imageio.v3 as iio
+import napari
 import numpy as np
 import pytest
 from gui_cases import GATED, OpenDock, settle, squares
@@ -116,3 +117,21 @@ def test_the_current_proposal_becomes_another_class(open_dock: OpenDock, tmp_pat
     assert (session.corrected[2:5, 2:5] == 2).all()
     session.undo()
     assert (session.corrected == labels).all()
+
+
+def test_layers_that_came_below_meanwhile_do_not_move_the_given_labels(
+    open_dock: OpenDock, pictures: ReviewFolder
+) -> None:
+    dock = open_dock(pictures)
+    layers, viewer = dock.controller.layers, dock.controller.viewer
+    assert layers is not None
+    layers.set_beside(True)
+    viewer.layers.insert(0, napari.layers.Points([[0, 0]], name="below"))
+    viewer.layers.insert(0, napari.layers.Points([[0, 0]], name="lowest"))
+    layers.set_beside(False)
+    assert [layer.name for layer in viewer.layers] == [
+        *("lowest", "below"),
+        *("case image", "uncertainty", "given labels", "corrected labels", "proposed flips"),
+    ]
+    for name in ("below", "lowest"):
+        viewer.layers.remove(viewer.layers[name])

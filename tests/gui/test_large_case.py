@@ -177,3 +177,57 @@ def test_without_a_lower_resolution_the_slider_counts_slices_of_the_case_too(
     assert region is not None
     first = layers.frame.corner[axis] + region.bbox[axis].start
     assert first <= window.dims.current_step[1] < first + 5
+
+
+def test_nothing_is_painted_before_or_behind_the_part(
+    window: napari.Viewer, open_dock: OpenDock, large: ReviewFolder
+) -> None:
+    dock = open_dock(large)
+    dock.commands.open_case(large.review_ids[-1])
+    settle(dock)
+    session, layers = dock.controller.session, dock.controller.layers
+    assert session is not None and layers is not None
+    axis, before = layers.frame.axes[0], session.decisions.copy()
+    layers.corrected.mode = "paint"
+    # The slider along an axis of which the part has a piece.
+    window.dims.order = (1, 0, 2)
+    grid_axis = layers.frame.axes[1]
+    start, n = layers.frame.corner[grid_axis], GRID[grid_axis]
+    assert axis == 0 and start > 0
+    for slice_number, allowed in ((start - 1, False), (start, True), (0, False), (n - 1, True)):
+        window.dims.set_current_step(1, slice_number)
+        assert layers.outside is not allowed
+        assert layers.corrected.editable is layers.flips.editable is allowed
+        assert str(layers.corrected.mode) == ("paint" if allowed else "pan_zoom")
+    window.dims.set_current_step(1, start - 2)
+    dock.commands.accept_slice()
+    assert "this slice lies outside the part" in dock.status.text()
+    np.testing.assert_array_equal(session.decisions, before)
+    assert session.snapshot.accepted_voxels == 0
+    dock.commands.open_case(large.review_ids[0])
+    settle(dock)
+    assert not layers.outside and layers.corrected.editable
+
+
+def test_the_surroundings_stay_linked_to_an_image_that_comes_back(
+    window: napari.Viewer, open_dock: OpenDock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse = tuple(-(-n // by) for n, by in zip(GRID, FACTORS, strict=True))
+    monkeypatch.setattr(parts, "CHUNKS", {2: 1, 3: 1})
+    dock = open_dock(large_case(tmp_path, np.ones(coarse, np.float32)))
+    layers = dock.controller.layers
+    assert layers is not None
+    window.layers.remove(layers.image)
+    window.layers.remove(layers.given)
+    dock.commands.open_case(dock.listing.ids[1])
+    settle(dock)
+    names = [layer.name for layer in window.layers]
+    assert names[-5:] == [
+        "case image",
+        "uncertainty",
+        "given labels",
+        "corrected labels",
+        "proposed flips",
+    ]
+    layers.image.contrast_limits = (0, 5)
+    assert tuple(window.layers["surroundings"].contrast_limits) == (0, 5)

@@ -450,3 +450,19 @@ def test_damaged_streams_are_refused_before_itk_waits_for_ever(tmp_path, suffix,
         path.write_bytes(re.sub(rb"CompressedDataSize = \d+", size, text))
     with pytest.raises(InputError, match=rf"a\{suffix} is damaged or truncated"):
         read_labels(path)
+
+
+@pytest.mark.parametrize("size", [b"", b"CompressedDataSize = 0\n"])
+def test_a_stream_of_unknown_size_goes_to_the_end_of_its_file(tmp_path, size):
+    path = save(tmp_path / "a.mhd", MASK, packed=True)
+    path.write_bytes(re.sub(rb"CompressedDataSize = \d+\n", size, path.read_bytes()))
+    np.testing.assert_array_equal(read_labels(path).indices, MASK)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_local_may_be_written_in_any_case(tmp_path, suffix, packed):
+    whole = save(tmp_path / "a.mha", MASK, packed=packed)
+    path = tmp_path / f"b{suffix}"
+    path.write_bytes(whole.read_bytes().replace(b"= LOCAL", b"= Local"))
+    np.testing.assert_array_equal(read_labels(path).indices, MASK)

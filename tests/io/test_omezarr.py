@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.export import export_labels
 from napari_relabel.io.hashing import file_sha256
+from napari_relabel.io.lazy import open_image
 from napari_relabel.io.suffixes import bare_name, full_suffix
 from napari_relabel.io.volume import check_pair, read_image, read_labels, write_labels
 
@@ -279,6 +280,28 @@ def test_metadata_that_cannot_be_used(tmp_path, change, words):
     rewrite(path, change)
     with pytest.raises(InputError, match=rf"a\.zarr .*{words}"):
         read_image(path)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [{"type": "affine", "affine": [[1, 0, 0, 0]]}],
+        [{"type": "scale", "scale": [2, 2, 2, 2]}],
+        [{"type": "scale", "scale": [9, 9, 9]}],
+        [{"type": "scale", "scale": [0, 0, 0]}],
+    ],
+)
+def test_lower_resolutions_of_an_unknown_size_are_not_needed(tmp_path, steps):
+    path = save(tmp_path / "a.zarr", MASK, levels=2)
+
+    def change(ome):
+        first(ome)["datasets"][1]["coordinateTransformations"] = steps
+
+    assert open_image(path).overview() is not None
+    rewrite(path, change)
+    np.testing.assert_array_equal(read_image(path).data, MASK)
+    assert open_image(path).overview() is None
 
 
 def test_damage(tmp_path):

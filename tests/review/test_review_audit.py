@@ -6,6 +6,7 @@ import csv
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from napari_relabel.core.audit import error_rate
 from napari_relabel.core.progress import finish
 from napari_relabel.review.audit import SCHEMA_VERSION, audit_path, find_audit, read_audits
 from napari_relabel.review.audit_results import audit_reports, report_on
+from napari_relabel.review.chain import read_actions
 from napari_relabel.review.decide import decide
 from napari_relabel.review.drawing import (
     deciders,
@@ -30,6 +32,7 @@ from napari_relabel.review.replay import replay
 from napari_relabel.review.report import iter_report
 from napari_relabel.review.session import ReviewSession
 from napari_relabel.review.verdicts import VerdictBook, read_verdicts
+from napari_relabel.review.worklist import RegionState
 
 
 @pytest.fixture
@@ -463,3 +466,40 @@ def test_a_moved_review_keeps_its_audits(folder, tmp_path):
     moved = move_review(folder, tmp_path / "elsewhere")
     assert report_on(moved, audit.id).passed
     assert finish(iter_check(moved))[0].detail == ""
+
+
+def test_authors_are_noted_only_of_the_case_that_they_are_the_authors_of(folder):
+    for case_id, authors in (("case0", "ann\nbob"), ("case1", "cat")):
+        estimate = folder.load_estimate(case_id)
+        folder.set_estimate(case_id, replace(estimate, extra={"authors": authors}))
+    accept_all(folder)
+    audit = draw_audit(folder)
+    judge(folder, audit, wrong=len(audit.drawn))
+    session = reopen(folder, audit)
+    of = session.case_id
+    session.close()
+    actions = [a for path in folder.journals.glob("*.sqlite") for a in read_actions(path)]
+    reopened = [a for a in actions if a.kind == "reopen"]
+    assert len(reopened) == 3
+    noted = {a.case_id: json.loads(a.note).get("authors") for a in reopened}
+    expected = {"case0": ["ann", "bob"], "case1": ["cat"], "case2": None}[of]
+    assert noted.pop(of) == expected
+    assert set(noted.values()) == {None}
+
+
+def test_a_proposal_that_is_locked_again_by_undoing_is_called_locked(folder):
+    session = ReviewSession(folder, reviewer="ana")
+    first = session.snapshot.regions[0]
+    session.lock_where(session.snapshot.regions.mask(1), first.bbox)
+    assert session.snapshot.region_states[0] == RegionState.LOCKED
+    session.unlock_where(np.True_)
+    assert session.snapshot.region_states[0] == RegionState.OPEN
+    session.undo()
+    assert session.snapshot.region_states[0] == RegionState.LOCKED
+    session.undo()
+    session.select(1)
+    session.accept()
+    session.undo()
+    session.redo()
+    assert session.snapshot.region_states[0] == RegionState.ACCEPTED
+    session.close()

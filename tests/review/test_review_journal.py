@@ -369,8 +369,8 @@ def test_a_disk_that_does_not_take_it_is_said(folder, monkeypatch):
     [
         ("transitions", "[" * 100_000),
         ("transitions", "[]"),
-        ("delta", float("inf")),
         ("delta", None),
+        ("delta", "half"),
         ("note", '{"authors": 3}'),
         ("note", '{"authors": [3, "ana"]}'),
     ],
@@ -384,3 +384,20 @@ def test_a_row_that_no_program_of_ours_writes_is_said_to_be_damaged(folder, colu
         db.execute(f"UPDATE action SET {column} = ? WHERE kind = 'accept'", (value,))
     with pytest.raises(JournalError, match=f"{path.name} is damaged"):
         ReviewSession(folder, reviewer="ana")
+
+
+def test_an_infinite_delta_of_an_earlier_version_is_read_and_not_gone_on_with(folder):
+    session = open_session(folder)
+    default = session.delta
+    session.accept()
+    session.set_delta(default / 2)
+    session.close()
+    with closing(sqlite3.connect(journal_of(folder))) as db, db:
+        db.execute("UPDATE action SET delta = ? WHERE kind = 'accept'", (float("inf"),))
+        (text,) = db.execute("SELECT state FROM resume").fetchone()
+        noted = {**json.loads(text), "delta": float("inf")}
+        db.execute("UPDATE resume SET state = ?", (json.dumps(noted),))
+    session = open_session(folder)
+    assert session.can_undo
+    assert session.delta == default
+    session.close()
