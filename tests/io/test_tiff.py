@@ -321,3 +321,15 @@ def test_not_a_mask(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", RNG.integers(0, 60000, (99, 99)).astype(np.uint16))
     with pytest.raises(InputError, match="more than 256 different labels, like a map of instances"):
         read_labels(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "jpeg"])
+def test_strips_that_are_missing_are_not_read_as_zeros(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    picture = np.arange(240, dtype=np.uint8).reshape(40, 6)
+    tifffile.imwrite(path, picture, compression=compression, rowsperstrip=8)
+    assert read_image(path).data.shape == (40, 6)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages[0].tags["ImageLength"].overwrite(80)
+    with pytest.raises(InputError, match=r"a\.tif is damaged or truncated"):
+        read_image(path)
