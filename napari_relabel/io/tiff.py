@@ -15,6 +15,7 @@ import tifffile
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.geometry import Geometry
 from napari_relabel.io.limits import check_memory
+from napari_relabel.io.lzw import is_sound
 from napari_relabel.io.raw import Raw
 from napari_relabel.io.tiff_write import write
 from napari_relabel.io.units import UNIT_MM
@@ -42,6 +43,7 @@ _LOSSLESS = frozenset(
 _BOUNDED = frozenset(["NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "JPEG"])
 _BOUND = 1400
 _CENTIMETRE = 3
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def read(path: Path) -> Raw:
@@ -128,6 +130,8 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
             "copy it again from its source"
         )
     check_memory(path, [series.nbytes], 1)
+    if compression == "LZW":
+        _check_lzw(path, tif)
     array = series.asarray()
     dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
     stacked = [a for a, name in enumerate(series.axes) if name not in "YXCS"]
@@ -156,6 +160,21 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Raw:
         largest=1 if bits == 1 else None,
         full_scale=2**bits - 1 if dtype.kind == "u" and palette is None and bits < 32 else 1,
     )
+
+
+def _check_lzw(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse streams that would end the process."""
+    series = tif.series[0]
+    swapped = series.keyframe.fillorder == 2
+    for page in series.pages:
+        if page is None:
+            continue
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            tif.filehandle.seek(offset)
+            stream = tif.filehandle.read(count)
+            # Bits may lie in the other order within bytes, which is undone before decoding.
+            if not is_sound(stream.translate(_REVERSED) if swapped else stream):
+                raise InputError(f"{path} is damaged (an LZW stream): copy it again")
 
 
 def _voxel_mm(tif: tifffile.TiffFile, axes: list[str]) -> tuple[float, ...] | None:
