@@ -32,7 +32,7 @@ COLUMNS = ("#", "change", "voxels", "score", "slice", "state")
 _TIPS = (
     "Rank: the most Dice to gain first (without probabilities, most score times voxels)",
     "Given class → proposed class",
-    "Size of the proposal; … where it reaches the border of this part of the case",
+    "Size of the proposal; + where it reaches the border of this part of the case",
     "Mean score of its voxels",
     "Slices it spans along the axis of the slider",
     "What became of it; the current one is framed on the canvas",
@@ -212,7 +212,7 @@ class ProposalsModel(QAbstractTableModel):
                 names = [str(region.source), str(region.target)]
             return " → ".join(names)
         if column == "voxels":
-            return f"{region.voxels:,}{' …' if self._goes_on(region.bbox) else ''}"
+            return f"{region.voxels:,}{'+' if self._goes_on(region.bbox) else ''}"
         if column == "score":
             return f"{region.mean_score:.3f}"
         if column == "slice":
@@ -278,7 +278,7 @@ class ProposalsTable(QTableView):
         rows.setDefaultSectionSize(22)
         header.setHighlightSections(False)
         header.setMinimumSectionSize(24)
-        for column, width in enumerate((28, 0, 58, 44, 58, 62)):
+        for column, width in enumerate((28, 0, 64, 44, 58, 62)):
             if width:
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
                 self.setColumnWidth(column, width)

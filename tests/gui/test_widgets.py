@@ -59,7 +59,7 @@ def test_a_proposal_that_a_part_cuts_off_says_so(table: ProposalsTable) -> None:
         goes_on=lambda box: box[0].start == 1,
         score_name="total U",
     )
-    assert [texts(table, row)[2] for row in (0, 1)] == ["48 …", "4"]
+    assert [texts(table, row)[2] for row in (0, 1)] == ["48+", "4"]
     tips = [
         table.proposals.data(table.proposals.index(row, 0), Qt.ItemDataRole.ToolTipRole)
         for row in (0, 1)
