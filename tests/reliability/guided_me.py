@@ -88,7 +88,8 @@ def volume(kind: Kind) -> Callable[[Path], Target]:
         image = mask * 80 + np.random.default_rng(0).integers(0, 40, mask.shape)
         flat = kind.order == "yx"
         mask, image = (v[:, :, 2:3] if flat else v for v in (mask, image))
-        path = kind.write_image(folder / "images", "a", image.astype(np.uint8 if flat else np.int16))
+        dtype = np.uint8 if flat else np.int16
+        path = kind.write_image(folder / "images", "a", image.astype(dtype))
         readers: dict[Path, list[Callable[[], object]]] = {}
         for file in files_of(path):
             readers[file] = [lambda: read_image(path)]
