@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -92,6 +93,8 @@ def segments() -> Paired:
     """Row 10: from a map of uncertainty to a ranked list, as VessQC's own search does it."""
     from vessqc._widget import _label_value_sparse
 
+    # It has everybody log everything, which would slow down what comes after.
+    logging.getLogger().setLevel(logging.WARNING)
     shape = (48, 96, 96)
     score = _smooth(shape, 2.0)
     delta = float(np.quantile(score, 0.9))
