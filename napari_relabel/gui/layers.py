@@ -146,6 +146,8 @@ class LayerSet:
                     layer.translate = layer.translate
             before = self._viewer.dims.point
             yield
+        # Another part may lie elsewhere, and data that are set make a layer editable.
+        self._guard()
         # A move has every layer sliced, held back or not.
         if self._viewer.dims.point == before:
             for layer in self:

@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
 from napari_relabel.core.boxes import boxes
+from napari_relabel.gui.pixels import display_of
 from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.lazy import open_labels
 from napari_relabel.io.volume import read_labels
@@ -204,6 +205,12 @@ def test_nothing_is_painted_before_or_behind_the_part(
     assert "this slice lies outside the part" in dock.status.text()
     np.testing.assert_array_equal(session.decisions, before)
     assert session.snapshot.accepted_voxels == 0
+    # The same part anew, with nothing that moves the slider.
+    with layers.show_case(
+        session, layers.frame, display_of(session.image, session.given, session.corrected)
+    ):
+        pass
+    assert layers.outside and not layers.corrected.editable and not layers.flips.editable
     dock.commands.open_case(large.review_ids[0])
     settle(dock)
     assert not layers.outside and layers.corrected.editable
