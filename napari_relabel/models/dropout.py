@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from napari_relabel.models.unet import channels_last
+
 _LEVELS = 1 << 16
 _CHUNK = 1 << 18  # elements whose bits fit into the processor's cache; a multiple of 4
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _DROPOUTS = frozenset(kind.__name__ for kind in _DropoutNd.__subclasses__())
 _NORMS = ("BatchNorm", "SyncBatchNorm", "InstanceNorm")
 
@@ -55,7 +56,7 @@ class MaskSource:
             Like `x`. The scale 1 / (1 - p) is rounded to the dtype, as in ``nn.Dropout``.
         """
         out = x if inplace else torch.empty_like(x)
-        layout = _LAYOUTS.get(x.ndim, torch.contiguous_format)
+        layout = channels_last(x.ndim - 2) if x.ndim in (4, 5) else torch.contiguous_format
         if not x.is_contiguous(memory_format=layout):
             arranged = x.clone(memory_format=layout)
             return out.copy_(self.dropout(arranged, p, inplace=True))
