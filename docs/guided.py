@@ -17,9 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from marked import Marked
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- table: make fuzz -->", "<!-- end of fuzz table -->"
+TABLE = Marked(
+    ROOT / "docs" / "reliability.md", "<!-- table: make fuzz -->", "<!-- end of fuzz table -->"
+)
 WORK = ROOT / "runs" / "guided"
 SCRIPT = ROOT / "tests" / "reliability" / "guided_me.py"
 FOLDERS = ("tests/reliability", "tests/io", "tests/review", "tests")
@@ -79,16 +82,12 @@ def fuzz(name: str, seconds: int) -> Row:
 
 def write(rows: list[Row]) -> None:
     """Replace rows of the table, or add them."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    old, after = rest.split(END)
-    kept = {line.split(" | ")[0]: line for line in old.splitlines() if line.startswith("| ")}
+    kept = {line.split(" | ")[0]: line for line in TABLE.lines() if line.startswith("| ")}
     kept |= {str(row).split(" | ")[0]: str(row) for row in rows}
     head = ["| input | tried | seconds | went wrong |", "| --- | --- | --- | --- |"]
     lines = head + [kept[name] for name in kept if kept[name] not in head]
     tried = sum(int(line.split(" | ")[1].replace(",", "")) for line in lines[2:])
-    table = "\n".join([*lines, "", f"{tried:,} inputs."])
-    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    TABLE.write("\n".join([*lines, "", f"{tried:,} inputs."]))
 
 
 def main() -> None:

@@ -30,10 +30,14 @@ from cosmic_ray.commands.init import _all_work_items as all_work_items
 from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.work_db import WorkDB
 from cosmic_ray.work_item import WorkItem, WorkResult
+from marked import Marked
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- table: make mutation -->", "<!-- end of mutation table -->"
+TABLE = Marked(
+    ROOT / "docs" / "reliability.md",
+    "<!-- table: make mutation -->",
+    "<!-- end of mutation table -->",
+)
 WORK = ROOT / "runs" / "mutation"
 SAMPLE = 40
 SEED = 1
@@ -179,17 +183,11 @@ def table() -> str:
     return "\n".join([*rows, "", f"{killed} of {tried} killed, {killed / tried:.1%}."])
 
 
-def report() -> None:
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     verb, *modules = sys.argv[1:] or ["run"]
     os.chdir(ROOT)
     if verb == "report":
-        report()
+        TABLE.write(table())
     elif verb == "show":
         for module in modules or settings().modules:
             print(module)

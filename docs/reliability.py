@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from marked import Marked
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- table: make soak -->", "<!-- end of table -->"
+TABLE = Marked(
+    ROOT / "docs" / "reliability.md", "<!-- table: make soak -->", "<!-- end of table -->"
+)
 HEAD = ("promise", "how it is tested", "cases", "failures", "minutes", "command")
 
 
@@ -165,20 +168,18 @@ def main() -> None:
     parser.add_argument("factor", type=int, nargs="?", default=50)
     parser.add_argument("--only", nargs="+", help="tests of promises to run; other rows stay")
     options = parser.parse_args()
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    known, _, after = rest.partition(END)
+    known = TABLE.lines()
     failed = False
     rows: list[str] = []
     for promise in PROMISES:
-        old = [text for text in known.splitlines() if text.startswith(f"| {promise.promise} |")]
+        old = [text for text in known if text.startswith(f"| {promise.promise} |")]
         if options.only is not None and not set(options.only) & set(promise.tests.split()):
             rows += old
             continue
         outcome = run(promise, options.factor)
         failed |= outcome.failures > 0
         rows.append(row(promise, outcome, options.factor))
-    text = f"{before}{BEGIN}\n{table(rows)}\n{END}{after}"
-    PAGE.write_text(text, encoding="utf-8")
+    TABLE.write(table(rows))
     sys.exit(failed)
 
 
