@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,8 +78,15 @@ class LazyVolume:
         return int(np.prod(self.stored.chunks)) * int(self.stored.dtype.itemsize)
 
     def boxes(self) -> Iterator[Box]:
-        """Boxes of moderate size that cover the grid."""
-        return boxes(self.grid, [SIDE[len(self.grid)]] * len(self.grid))
+        """Boxes of moderate size that cover the grid, whole chunks each: none is read twice."""
+        stored = self.stored.shards or self.stored.chunks
+        chunk = [n for axis, n in enumerate(stored) if axis not in self.extra_axes]
+        side = [min(edge, n) for edge, n in zip(chunk, self.grid, strict=True)]
+        most = SIDE[len(side)] ** len(side)
+        while 2 * math.prod(side) <= most and any(map(operator.lt, side, self.grid)):
+            growing = [axis for axis, n in enumerate(self.grid) if side[axis] < n]
+            side[min(growing, key=side.__getitem__)] *= 2
+        return boxes(self.grid, side)
 
     def index(self, box: Box) -> tuple[slice, ...]:
         """A box of the grid as an index of the stored array."""

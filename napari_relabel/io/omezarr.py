@@ -24,7 +24,8 @@ from napari_relabel.io.suffixes import ZARR, inside_zarr
 from napari_relabel.io.units import UNIT_MM
 
 #: So many chunks are read whether they are there or not, and so many absent ones for each present.
-_CHUNKS, _ABSENT = 10_000, 100
+#: Labels of a small thing in a large volume have few; a million absent ones take two minutes.
+_CHUNKS, _ABSENT = 1_000_000, 100
 _METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 
@@ -155,15 +156,23 @@ def check_stored(stored: Any, level: Path, path: Path) -> None:
     codecs = [getattr(codec, "codec_id", "") for codec in (*stored.filters, *stored.compressors)]
     if "pickle" in codecs or stored.dtype.kind not in "biufc":
         raise InputError(f"{path} holds Python objects, not numbers, and was not opened")
-    # Absent chunks stand for the background, but each takes its time.
-    edges = zip(stored.shape, stored.shards or stored.chunks, strict=True)
-    promised = math.prod(-(-n // edge) for n, edge in edges)
-    there = sum(1 for file in level.rglob("*") if file.is_file())
+    there, promised = chunk_files(stored, level)
     if promised > max(_CHUNKS, _ABSENT * there):
         raise InputError(
             f"{path} has {there} files for the {promised} chunks that its metadata promise: "
             "copy it again"
         )
+
+
+def chunk_files(stored: Any, level: Path) -> tuple[int, int]:
+    """How many chunks (or shards) of an array have a file, and how many it has by its metadata.
+
+    The others stand for the background, whether it was so or their files were lost.
+    """
+    edges = zip(stored.shape, stored.shards or stored.chunks, strict=True)
+    promised = math.prod(-(-n // edge) for n, edge in edges)
+    there = sum(1 for file in level.rglob("*") if file.name not in _METADATA and file.is_file())
+    return there, promised
 
 
 def geometry_of(found: Multiscale, path: Path) -> Geometry:

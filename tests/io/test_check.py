@@ -1,14 +1,17 @@
 """Every kind of finding, each from a data set in which just that is wrong."""
 
 import re
+import shutil
 
 import nibabel as nib
 import numpy as np
 import pytest
 from dicom_cases import save_slices, segmentation, slices
 from PIL import Image
+from volume_cases import KINDS
 
 from napari_relabel.core.progress import finish
+from napari_relabel.io import lazy
 from napari_relabel.io.check import check_dataset
 from napari_relabel.io.errors import InputError
 
@@ -246,3 +249,68 @@ def test_dicom(tmp_path):
 def test_no_data_set(tmp_path):
     with pytest.raises(InputError, match="is not laid out"):
         check(tmp_path)
+
+
+@pytest.fixture
+def volumes(tmp_path, monkeypatch):
+    """Two cases of OME-Zarr that are read in many pieces, and what replaces a file of one."""
+    monkeypatch.setattr(lazy, "SIDE", {2: 4, 3: 4})
+    kind = next(kind for kind in KINDS if kind.name == "OME-Zarr 0.5")
+    for name in "ab":
+        kind.write_image(tmp_path / "images", name, RNG.normal(size=(12, 14, 9)))
+        kind.write_mask(tmp_path / "masks", name, big_mask())
+    return tmp_path, {"images": kind.write_image, "masks": kind.write_mask}
+
+
+def big_mask(**labels):
+    out = np.zeros((12, 14, 9), np.int32)
+    out[1:4, 2:5, 1:3] = 1
+    for value, place in enumerate(labels.values(), 2):
+        out[place] = value
+    return out
+
+
+def with_one(place, value):
+    voxels = RNG.normal(size=(12, 14, 9)).astype(np.float32)
+    voxels[place] = value
+    return voxels
+
+
+@pytest.mark.parametrize(
+    ("folder", "voxels", "finding"),
+    [
+        ("images", with_one((11, 13, 8), np.nan), ("error", "not-finite", "b")),
+        ("images", np.full((12, 14, 9), 7.0), ("warning", "constant-image", "b")),
+        ("images", with_one((0, 0, 0), 1) > 0, None),
+        ("masks", big_mask() * 0, ("warning", "empty-mask", "b")),
+        ("masks", big_mask() * 0 + 3, ("warning", "single-class", "b")),
+        ("masks", big_mask() * 0.5, ("error", "label-values", "b")),
+        ("masks", -big_mask(), ("error", "label-values", "b")),
+        ("masks", np.arange(12 * 14 * 9).reshape(12, 14, 9), ("error", "label-values", "b")),
+        ("masks", big_mask()[:, :, ::-1][:11], ("error", "shape", "b")),
+    ],
+)
+def test_volumes_in_pieces(volumes, folder, voxels, finding):
+    root, write = volumes
+    assert found(root) == set()
+    shutil.rmtree(root / folder / "b.ome.zarr")
+    write[folder](root / folder, "b", voxels)
+    assert found(root) == (set() if finding is None else {finding})
+
+
+def test_values_of_all_pieces_are_told(volumes):
+    root, write = volumes
+    write["masks"](root / "masks", "b", big_mask(far=(11, 13, 8), near=(0, 0, 0)))
+    (root / "dataset.json").write_text('{"labels": {"background": 0, "organ": 1, "other": 3}}')
+    assert found(root) == {("warning", "unexpected-label", "b")}
+    assert "the label 2 has no name" in message(root)
+
+
+def test_an_image_with_lost_chunks(volumes):
+    root, _ = volumes
+    files = sorted((root / "images/b.ome.zarr/0/c").rglob("[0-9]"))
+    next(file for file in files if file.is_file()).unlink()
+    assert found(root) == {("warning", "absent-chunks", "b")}
+    assert re.search(r"files for 17 of its 18 chunks", message(root))
+    # Labels have no chunks where there is nothing but background.
+    assert len([f for f in (root / "masks/b.ome.zarr/0/c").rglob("[0-9]") if f.is_file()]) < 18

@@ -72,17 +72,23 @@ def edit(labels):
     omit=st.booleans(),
     kind=st.sampled_from(["BINARY", "LABELMAP"]),
     frames=st.booleans(),
+    backwards=st.booleans(),
 )
-def test_round_trip(tmp_path_factory, turn, spacing, omit, kind, frames):
+def test_round_trip(tmp_path_factory, turn, spacing, omit, kind, frames, backwards):
     root = tmp_path_factory.mktemp("seg")
     affine = lps(Rotation.from_quat(turn).as_matrix(), spacing)
+    if backwards:
+        affine[:, 2] *= -1
     path = make(root, affine=affine, omit=omit, kind=kind, frames=frames)
     before = path.read_bytes()
     image = read_image(root / ("images/case.dcm" if frames else "images/case"))
     labels = read_labels(path)
     check_pair(image, labels)
     assert labels.values == (0, 1, 2)
-    np.testing.assert_array_equal(labels.indices, LABELS)
+    # Slices are in order of their position, whichever way they were stored.
+    order = slice(None, None, -1 if backwards else 1)
+    np.testing.assert_array_equal(image.data, VOXELS[:, :, order])
+    np.testing.assert_array_equal(labels.indices, LABELS[:, :, order])
     edited, decided = edit(labels)
     target = root / "out" / "case.dcm"
     report = export_labels(target, labels, edited, decided, {})

@@ -27,9 +27,9 @@ from napari_relabel.review.records import NewCase
 ALIASES = (".seg.nrrd", ".ima", ".zarr", ".tiff", ".ome.tiff", ".jpg", ".jpeg")
 SHAPE = (12, 14, 9)
 CLEAN = np.zeros(SHAPE, np.uint8)
-CLEAN[3:9, 4:11, 2:7] = 1
+CLEAN[3:9, 4:11, 3:8] = 1
 GIVEN = CLEAN.copy()
-GIVEN[7:9, 4:11, 2:7] = 0
+GIVEN[7:9, 4:11, 3:8] = 0
 
 
 def voxels(kind, volume):
@@ -72,6 +72,7 @@ def test_read(kind, files):
     np.testing.assert_allclose(image.data, kind.ours(expected), atol=0 if kind.masks else 2)
     np.testing.assert_array_equal(labels.indices, kind.ours(voxels(kind, GIVEN)))
     check_pair(image, labels)
+    assert image.data[labels.indices > 0].min() > 70 > 45 > np.median(image.data)
 
 
 def test_geometry(kind, files):

@@ -12,6 +12,7 @@ from napari_relabel.io.errors import InputError
 from napari_relabel.io.export import export_labels
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.io.lazy import open_image
+from napari_relabel.io.omezarr import check_stored, chunk_files
 from napari_relabel.io.suffixes import bare_name, full_suffix
 from napari_relabel.io.volume import check_pair, read_image, read_labels, write_labels
 
@@ -333,3 +334,15 @@ def test_nothing_is_left_after_a_failure(tmp_path, monkeypatch):
         write_labels(out / "b.zarr", labels, edited)
     assert content(out) == before
     assert [p.name for p in out.iterdir()] == ["b.zarr"]
+
+
+def test_few_chunks_of_many(tmp_path):
+    """A small thing in a large volume, and nothing at all; but not a few bytes for a billion."""
+    array = zarr.create_array(tmp_path / "0", shape=(1024,) * 3, chunks=(16,) * 3, dtype="u1")
+    check_stored(array, tmp_path / "0", tmp_path)
+    array[5, 6, 7] = 1
+    assert chunk_files(array, tmp_path / "0") == (1, 64**3)
+    check_stored(array, tmp_path / "0", tmp_path)
+    large = zarr.create_array(tmp_path / "1", shape=(1024,) * 3, chunks=(1,) * 3, dtype="u1")
+    with pytest.raises(InputError, match="has 0 files for the 1073741824 chunks"):
+        check_stored(large, tmp_path / "1", tmp_path)

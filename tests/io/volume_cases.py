@@ -77,6 +77,8 @@ class Kind:
 
     @property
     def affine(self):
+        if self.extra == "dicom":
+            return OBLIQUE @ np.diag([-1, 1, 1, 1])  # Slices in order of their position.
         return OBLIQUE if self.place == "affine" else STRAIGHT
 
     def write_image(self, folder: Path, name: str, voxels) -> Path:
