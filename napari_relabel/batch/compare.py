@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_relabel.core.arrays import LabelArray
-from napari_relabel.core.metrics import dice, hausdorff95, iou, surface_dice
+from napari_relabel.core.boxes import Box, boxes
+from napari_relabel.core.comparison import Comparison
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.formats import volumes_in
+from napari_relabel.io.lazy import LazyLabels, is_lazy, open_labels
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.volume import LabelVolume, read_labels
 from napari_relabel.review.folder import ReviewFolder
+
+#: Voxels along each axis that are compared at a time.
+_SIDE = {2: 4096, 3: 256}
 
 
 def trusted_masks(folder: ReviewFolder, masks: Path) -> dict[str, LabelArray]:
@@ -78,29 +82,26 @@ def evaluate_masks(
     """
     rows: dict[str, dict[str, float | None]] = {}
     for name, (mask_path, reference_path) in pairs.items():
-        reference = read_labels(reference_path)
-        mask = read_labels(mask_path)
-        if mask.indices.shape != reference.indices.shape:
+        mask, reference = _opened(mask_path), _opened(reference_path)
+        if mask.grid != reference.grid:
             raise InputError(
-                f"{mask_path} has shape {mask.indices.shape}, "
-                f"{reference_path} has {reference.indices.shape}"
+                f"{mask_path} has shape {mask.grid}, {reference_path} has {reference.grid}"
             )
         different = mask.geometry.matches(reference.geometry)
         if different:
             raise InputError(f"{mask_path} and {reference_path} lie differently: {different}")
-        found, true = _by_value(mask), _by_value(reference)
-        classes = sorted((set(mask.values) | set(reference.values)) - {0})
-        spacing = reference.geometry.voxel_mm
-        any_found, any_true = found != 0, true != 0
-        values: dict[str, float] = {
-            "dice": float(np.mean([dice(found == c, true == c) for c in classes] or [1.0])),
-            "iou": float(np.mean([iou(found == c, true == c) for c in classes] or [1.0])),
-            "surface_dice": surface_dice(any_found, any_true, tolerance_mm, spacing),
-            "hd95": hausdorff95(any_found, any_true, spacing),
-        }
-        rows[name] = {k: v if np.isfinite(v) else None for k, v in values.items()}
+        comparison = Comparison(mask.grid, mask.values, reference.values)
+        for box in boxes(mask.grid, [_SIDE[len(mask.grid)]] * len(mask.grid)):
+            around = comparison.around(box)
+            comparison.add(box, _part(mask, around), _part(reference, around))
+        scores = comparison.scores(tolerance_mm, reference.geometry.voxel_mm)
+        rows[name] = {k: v if np.isfinite(v) else None for k, v in scores.items()}
     return rows
 
 
-def _by_value(labels: LabelVolume) -> npt.NDArray[np.int64]:
-    return np.asarray(labels.values, np.int64)[labels.indices]
+def _opened(path: Path) -> LabelVolume | LazyLabels:
+    return open_labels(path) if is_lazy(path) else read_labels(path)
+
+
+def _part(labels: LabelVolume | LazyLabels, box: Box) -> LabelArray:
+    return labels.indices(box) if isinstance(labels, LazyLabels) else labels.indices[box]

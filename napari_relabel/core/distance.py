@@ -13,6 +13,8 @@ Position = tuple[npt.NDArray[np.intp], ...]
 
 #: A tree query costs about as much as the distance transform of this many voxels.
 _VOXELS_PER_QUERY = 100
+#: The transform takes 21 bytes per voxel.
+_MOST_VOXELS = 1 << 26
 
 
 def distances(to: Position, of: Position, spacing: Sequence[float]) -> FloatArray:
@@ -36,7 +38,7 @@ def distances(to: Position, of: Position, spacing: Sequence[float]) -> FloatArra
     low = [int(min(t.min(), o.min())) for t, o in zip(to, of, strict=True)]
     high = [int(max(t.max(), o.max())) for t, o in zip(to, of, strict=True)]
     box = tuple(b - a + 1 for a, b in zip(low, high, strict=True))
-    if of[0].size * _VOXELS_PER_QUERY < np.prod(box, dtype=np.int64):
+    if np.prod(box, dtype=np.int64) > min(of[0].size * _VOXELS_PER_QUERY, _MOST_VOXELS):
         scale = np.asarray(spacing)
         # A balanced tree takes longer to build than these few queries gain from it.
         # This and ndimage are loaded when first needed, as the window opens without them.

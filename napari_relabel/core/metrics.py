@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_relabel.core.arrays import FloatArray
-from napari_relabel.core.distance import distances
+from napari_relabel.core.distance import Position, distances
 from napari_relabel.core.ranking import (
     FlipScores,
     auroc,
@@ -59,8 +59,7 @@ def dice(mask: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     ValueError
         If the shapes differ.
     """
-    both, either = _overlap(mask, reference)
-    return 2 * both / (both + either) if either else 1.0
+    return overlap_of(*_overlap(mask, reference))[0]
 
 
 def iou(mask: npt.ArrayLike, reference: npt.ArrayLike) -> float:
@@ -81,8 +80,7 @@ def iou(mask: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     ValueError
         If the shapes differ.
     """
-    both, either = _overlap(mask, reference)
-    return both / either if either else 1.0
+    return overlap_of(*_overlap(mask, reference))[1]
 
 
 def dice_per_class(
@@ -150,13 +148,7 @@ def surface_distances(
     if len(spacing) != a.ndim or not all(0 < s < np.inf for s in spacing):
         raise ValueError(f"spacing must be {a.ndim} positive numbers, not {spacing}")
     box = _bounding_box(a | b)
-    at_a, at_b = _surface(a[box]), _surface(b[box])
-    if at_a[0].size == 0 or at_b[0].size == 0:
-        return (
-            np.full(at_a[0].size, np.inf, np.float32),
-            np.full(at_b[0].size, np.inf, np.float32),
-        )
-    return distances(at_b, at_a, spacing), distances(at_a, at_b, spacing)
+    return between_surfaces(surface_voxels(a[box]), surface_voxels(b[box]), spacing)
 
 
 def surface_dice(
@@ -191,10 +183,7 @@ def surface_dice(
     Nikolov et al., arXiv:1809.04430, counted in surface voxels as MONAI's
     ``compute_surface_dice`` does by default, not in surface area.
     """
-    if not 0 <= tolerance < np.inf:
-        raise ValueError(f"tolerance must be at least 0 and finite, not {tolerance}")
-    found = np.concatenate(surface_distances(mask, reference, spacing))
-    return float(np.mean(found <= np.float32(tolerance))) if found.size else float("nan")
+    return nsd_of(*surface_distances(mask, reference, spacing), tolerance)
 
 
 def hausdorff95(
@@ -220,12 +209,44 @@ def hausdorff95(
     ValueError
         If the shapes differ or the spacing doesn't fit them.
     """
-    from_mask, from_reference = surface_distances(mask, reference, spacing)
+    return percentile95_of(*surface_distances(mask, reference, spacing))
+
+
+def overlap_of(both: int, either: int) -> tuple[float, float]:
+    """Dice and IoU from the numbers of voxels in both masks, and in one or both; 1 if in none."""
+    return (2 * both / (both + either), both / either) if either else (1.0, 1.0)
+
+
+def between_surfaces(
+    at_mask: Position, at_reference: Position, spacing: Sequence[float]
+) -> tuple[FloatArray, FloatArray]:
+    """`surface_distances` of surfaces given by their voxels, as from `surface_voxels`."""
+    sizes = (at_mask[0].size, at_reference[0].size)
+    if 0 in sizes:
+        return (np.full(sizes[0], np.inf, np.float32), np.full(sizes[1], np.inf, np.float32))
+    return distances(at_reference, at_mask, spacing), distances(at_mask, at_reference, spacing)
+
+
+def nsd_of(from_mask: FloatArray, from_reference: FloatArray, tolerance: float) -> float:
+    """`surface_dice` from the distances of `surface_distances`."""
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"tolerance must be at least 0 and finite, not {tolerance}")
+    found = np.concatenate((from_mask, from_reference))
+    return float(np.mean(found <= np.float32(tolerance))) if found.size else float("nan")
+
+
+def percentile95_of(from_mask: FloatArray, from_reference: FloatArray) -> float:
+    """`hausdorff95` from the distances of `surface_distances`."""
     if from_mask.size == 0 and from_reference.size == 0:
         return float("nan")
     if from_mask.size == 0 or from_reference.size == 0:
         return float("inf")
     return float(max(np.percentile(from_mask, 95), np.percentile(from_reference, 95)))
+
+
+def surface_voxels(mask: Mask) -> Position:
+    """Where a mask has background, or its edge, at one of a voxel's faces; as ``numpy.nonzero``."""
+    return np.nonzero(mask & ~ndimage.binary_erosion(mask)) if mask.size else np.nonzero(mask)
 
 
 def _masks(mask: npt.ArrayLike, reference: npt.ArrayLike) -> tuple[Mask, Mask]:
@@ -272,7 +293,3 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...]:
         filled = np.flatnonzero(mask.any(axis=others))
         box.append(slice(filled[0], filled[-1] + 1) if filled.size else slice(0, 0))
     return tuple(box)
-
-
-def _surface(mask: Mask) -> tuple[npt.NDArray[np.intp], ...]:
-    return np.nonzero(mask & ~ndimage.binary_erosion(mask)) if mask.size else np.nonzero(mask)
