@@ -89,7 +89,7 @@ def estimate_dataset(
 
     def source(folder: ReviewFolder) -> Source:
         if method == "given":
-            return GivenMaps.of(dataset, len(folder.values))
+            return GivenMaps.of(dataset, len(folder.values), memory)
         return ModelEstimates(models, method, n_samples, seed, precision, memory)
 
     if cluster is None:

@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.maps import Holds, given_estimate, read_map
+from napari_relabel.io.givenmaps import Holds, given_estimate
+from napari_relabel.io.maps import read_map
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.volume import read_labels
 from napari_relabel.review.folder import ReviewFolder, default_review_root, is_review

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from napari_relabel.batch.large import MEMORY, ChunkedEstimates
+from napari_relabel.batch.largemaps import needs_chunks, store_in_chunks
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import CasePaths, Dataset
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.maps import common_maximum, given_estimate, read_map
+from napari_relabel.io.givenmaps import common_maximum, given_estimate
+from napari_relabel.io.lazymaps import top_of
+from napari_relabel.io.maps import read_map
 from napari_relabel.io.modelfiles import absolute_source
 from napari_relabel.io.volume import ImageVolume, read_image, read_labels
 from napari_relabel.review.folder import ReviewFolder
@@ -79,12 +82,15 @@ class GivenMaps:
     ----------
     maximum : float, optional
         One range for all maps, so that a delta means the same in every case.
+    memory : int
+        Bytes. OME-Zarr maps that would take more are read in chunks.
     """
 
     maximum: float | None
+    memory: int = MEMORY
 
     @classmethod
-    def of(cls, dataset: Dataset, n_classes: int) -> GivenMaps:
+    def of(cls, dataset: Dataset, n_classes: int, memory: int = MEMORY) -> GivenMaps:
         """Look at all maps of a data set; InputError where it names none."""
         maps = [case.uncertainty for case in dataset.cases if case.uncertainty is not None]
         if not any(case.given_map() for case in dataset.cases):
@@ -92,18 +98,29 @@ class GivenMaps:
                 f"{dataset.root} names no maps: use a manifest with a column 'uncertainty', "
                 "'probability' or 'samples'"
             )
-        return cls(common_maximum(maps, n_classes) if maps else None)
+        return cls(common_maximum(map(top_of, maps), n_classes) if maps else None, memory)
 
     def store(self, case: CasePaths, folder: ReviewFolder) -> Generator[str, None, None]:
         """Store the estimate of one case in the folder."""
         assert case.labels is not None
         yield "reading"
-        labels = read_labels(case.labels, values=folder.values)
         given = case.given_map()
         if given is None:
             raise InputError(f"case {case.id} names no map")
         path, holds = given
         maximum = self.maximum if holds == "uncertainty" else None
+        if needs_chunks(folder, case.id, path, self.memory):
+            yield from store_in_chunks(
+                folder,
+                case.id,
+                path,
+                holds,
+                maximum=maximum,
+                origin=case.origin,
+                memory=self.memory,
+            )
+            return
+        labels = read_labels(case.labels, values=folder.values)
         estimate = given_estimate(
             read_map(path), labels, holds=holds, maximum=maximum, origin=case.origin
         )

@@ -16,7 +16,8 @@ from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import Progress, Step
 from napari_relabel.gui.frame import Frame
 from napari_relabel.io.geometry import Geometry
-from napari_relabel.io.maps import Holds, MapVolume, given_estimate
+from napari_relabel.io.givenmaps import Holds, given_estimate
+from napari_relabel.io.maps import MapVolume
 from napari_relabel.io.volume import ImageVolume, LabelVolume
 from napari_relabel.models.options import SamplingMethod
 from napari_relabel.review.folder import ReviewFolder

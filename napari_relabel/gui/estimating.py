@@ -18,7 +18,8 @@ from napari_relabel.gui.estimate_work import map_of_layer, run_model, run_model_
 from napari_relabel.gui.listing import Listing
 from napari_relabel.gui.qt import Signal
 from napari_relabel.gui.workers import Task
-from napari_relabel.io.maps import Holds, MapVolume, read_map
+from napari_relabel.io.givenmaps import Holds
+from napari_relabel.io.maps import MapVolume, read_map
 from napari_relabel.io.trust import NotTrustedError, trust
 from napari_relabel.models.options import SamplingMethod
 from napari_relabel.review.parts import check_whole

@@ -13,8 +13,11 @@ from napari_relabel.io.dataset import CasePaths, open_dataset
 from napari_relabel.io.dicomindex import names_patient
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.findings import CheckReport, Finding, error, warning
+from napari_relabel.io.givenmaps import Holds, given_estimate
 from napari_relabel.io.hashing import file_sha256
-from napari_relabel.io.maps import Holds, given_estimate, read_map
+from napari_relabel.io.lazy import is_lazy, open_labels
+from napari_relabel.io.lazymaps import given_boxes, open_map
+from napari_relabel.io.maps import read_map
 from napari_relabel.io.suffixes import DICOM_SUFFIXES, full_suffix
 from napari_relabel.io.volume import read_labels
 
@@ -122,7 +125,6 @@ def _others(case: CasePaths, mask: FileFacts) -> Iterator[Finding]:
             yield from _fit(case.id, mask, clean)
     if case.given_map() is None:
         return
-    labels = read_labels(mask.path)
     maps: list[tuple[Path | None, Holds]] = [
         (case.uncertainty, "uncertainty"),
         (case.probability, "probability"),
@@ -132,6 +134,14 @@ def _others(case: CasePaths, mask: FileFacts) -> Iterator[Finding]:
         if path is None:
             continue
         try:
-            given_estimate(read_map(path), labels, holds=holds)
+            _check_map(path, mask.path, holds)
         except InputError as problem:
             yield error("map", case.id, str(problem))
+
+
+def _check_map(path: Path, mask: Path, holds: Holds) -> None:
+    if is_lazy(path) and is_lazy(mask):
+        for _ in given_boxes(open_map(path), open_labels(mask), holds):
+            pass
+    else:
+        given_estimate(read_map(path), read_labels(mask), holds=holds)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.givenmaps import Holds
 from napari_relabel.io.manifest import read_manifest
-from napari_relabel.io.maps import Holds
 from napari_relabel.io.pairing import pair_folders
 from napari_relabel.io.tables import read_json, read_table
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from napari_relabel.io.limits import check_memory
 from napari_relabel.io.ngff import Multiscale
 
 SCHEMA = "napari-relabel chunked estimate"
-VERSION = 1
+#: 2: some of the maps of 1 are missing, or there is a given one.
+VERSION = 2
 _KEY = "napari-relabel"
-_MAPS = ("mean", "variance", "expected_entropy")
+MAPS = ("mean", "variance", "expected_entropy")
+_KNOWN = (*MAPS, "given")
 #: A case in memory takes about this many times what its estimate takes: labels, image, decisions,
 #: scores and what is derived from them come on top.
 _CASE = 3
@@ -45,9 +47,10 @@ class EstimateStore:
 
     def __init__(self, path: Path, group: Any) -> None:
         self.path = path
-        self._maps = {name: group[name]["0"] for name in _MAPS}
         content: dict[str, Any] = dict(group.attrs[_KEY])
         self.format = content.pop("schema"), content.pop("version")
+        needed = MAPS if self.format[1] == 1 else [name for name in _KNOWN if name in group]
+        self._maps = {name: group[name]["0"] for name in needed}
         self.about = content
 
     @classmethod
@@ -58,6 +61,7 @@ class EstimateStore:
         like: Multiscale,
         grid: tuple[int, ...],
         side: tuple[int, ...],
+        maps: Sequence[str] = MAPS,
     ) -> EstimateStore:
         """Make an empty store.
 
@@ -73,12 +77,14 @@ class EstimateStore:
             Shape.
         side : tuple of int
             Voxels per chunk along each axis.
+        maps : sequence of str
+            Names of the maps of `Estimate` that it will hold, ``"mean"`` or ``"given"`` among them.
         """
         zarr = need("zarr", path)
         form = like.zarr_format
         group = zarr.open_group(path, mode="w", zarr_format=form)
         axes = [axis for axis in like.axes if axis.is_space]
-        for name in _MAPS:
+        for name in maps:
             lead = (int(about["n_classes"]),) if name == "mean" else ()
             names = [*("c" for _ in lead), *(axis.name for axis in axes)]
             inner = group.create_group(name)
@@ -122,8 +128,31 @@ class EstimateStore:
             else:
                 inner.attrs["multiscales"] = [{"version": like.version, **image}]
         # The name that makes it an estimate comes last.
-        group.attrs[_KEY] = {"schema": SCHEMA, "version": VERSION, **about}
+        version = 1 if tuple(maps) == MAPS else VERSION
+        group.attrs[_KEY] = {"schema": SCHEMA, "version": version, **about}
         return cls(path, group)
+
+    @classmethod
+    def like(
+        cls,
+        path: Path,
+        estimate: Estimate,
+        of: Multiscale,
+        grid: tuple[int, ...],
+        side: tuple[int, ...],
+    ) -> EstimateStore:
+        """Make an empty store for what an estimate is a box of; see `create`."""
+        about = {
+            "method": estimate.method,
+            "n_samples": estimate.n_samples,
+            "n_classes": estimate.n_classes,
+            "given_max": estimate.given_max,
+            "model_hash": estimate.model_hash,
+            "note": estimate.note,
+            "extra": estimate.extra,
+        }
+        maps = [name for name in _KNOWN if getattr(estimate, name) is not None]
+        return cls.create(path, about, of, grid, side, maps)
 
     @classmethod
     def open(cls, path: Path, mode: str = "r") -> EstimateStore:
@@ -147,16 +176,29 @@ class EstimateStore:
         return store
 
     @property
+    def _any(self) -> Any:
+        return next(iter(self._maps.values()))
+
+    @property
+    def _ndim(self) -> int:
+        return int(self._any.ndim) - ("mean" in self._maps)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Names of the maps that it holds."""
+        return tuple(self._maps)
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Shape of the grid."""
-        shape: tuple[int, ...] = self._maps["variance"].shape
-        return shape
+        shape: tuple[int, ...] = self._any.shape
+        return shape[-self._ndim :]
 
     @property
     def side(self) -> tuple[int, ...]:
         """Voxels per chunk along each axis."""
-        side: tuple[int, ...] = self._maps["variance"].chunks
-        return side
+        side: tuple[int, ...] = self._any.chunks
+        return side[-self._ndim :]
 
     @property
     def n_classes(self) -> int:
@@ -164,10 +206,16 @@ class EstimateStore:
         return int(self.about["n_classes"])
 
     def write(self, box: Box, mean: FloatArray, variance: FloatArray, entropy: FloatArray) -> None:
-        """Write all maps in a box that is made of whole chunks."""
-        self._maps["mean"][(slice(None), *box)] = mean
-        self._maps["variance"][box] = variance
-        self._maps["expected_entropy"][box] = entropy
+        """Write the usual maps in a box that is made of whole chunks."""
+        self._put(box, {"mean": mean, "variance": variance, "expected_entropy": entropy})
+
+    def write_estimate(self, box: Box, estimate: Estimate) -> None:
+        """Write all maps in a box that is made of whole chunks, from an estimate that has them."""
+        self._put(box, {name: getattr(estimate, name) for name in self._maps})
+
+    def _put(self, box: Box, arrays: Mapping[str, FloatArray]) -> None:
+        for name, array in arrays.items():
+            self._maps[name][_place(name, box)] = array
 
     def read(self, box: Box) -> Estimate:
         """The estimate of a box; InputError where it is damaged."""
@@ -177,9 +225,8 @@ class EstimateStore:
                 method=about["method"],
                 n_samples=int(about["n_samples"]),
                 n_classes=self.n_classes,
-                mean=np.asarray(self._maps["mean"][(slice(None), *box)]),
-                variance=np.asarray(self._maps["variance"][box]),
-                expected_entropy=np.asarray(self._maps["expected_entropy"][box]),
+                **{n: np.asarray(a[_place(n, box)]) for n, a in self._maps.items()},
+                given_max=float(about.get("given_max", 0.25)),
                 model_hash=str(about["model_hash"]),
                 note=str(about["note"]),
                 extra={str(key): str(value) for key, value in about["extra"].items()},
@@ -191,9 +238,14 @@ class EstimateStore:
 
     def check_fits(self) -> None:
         """InputError where a case of this size does not fit into memory."""
-        check_memory(self.path, (self.n_classes + 2, *self.grid), 4 * _CASE)
+        numbers = len(self._maps) + (self.n_classes - 1) * ("mean" in self._maps)
+        check_memory(self.path, (numbers, *self.grid), 4 * _CASE)
 
     def load(self) -> Estimate:
         """The whole estimate; InputError where a case of its size does not fit into memory."""
         self.check_fits()
         return self.read(tuple(slice(0, n) for n in self.grid))
+
+
+def _place(name: str, box: Box) -> tuple[slice, ...]:
+    return (slice(None), *box) if name == "mean" else box

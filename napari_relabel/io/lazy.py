@@ -82,7 +82,8 @@ class LazyVolume:
         stored = self.stored.shards or self.stored.chunks
         chunk = [n for axis, n in enumerate(stored) if axis not in self.extra_axes]
         side = [min(edge, n) for edge, n in zip(chunk, self.grid, strict=True)]
-        most = SIDE[len(side)] ** len(side)
+        stack = math.prod(self.stored.shape[axis] for axis in self.extra_axes)
+        most = SIDE[len(side)] ** len(side) // stack
         while 2 * math.prod(side) <= most and any(map(operator.lt, side, self.grid)):
             growing = [axis for axis, n in enumerate(self.grid) if side[axis] < n]
             side[min(growing, key=side.__getitem__)] *= 2

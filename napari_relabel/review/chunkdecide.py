@@ -35,15 +35,15 @@ class Accepted:
         Voxels accepted, and voxels of the case.
     wanted, delta : float
         The delta asked for, and the one used.
-    agreeing : int
-        Accepted voxels whose given label is what the model predicts.
+    agreeing : int or None
+        Accepted voxels whose given label is what the model predicts; None where that is not known.
     """
 
     voxels: int
     of: int
     wanted: float
     delta: float
-    agreeing: int
+    agreeing: int | None
 
 
 def decide_chunked(
@@ -97,7 +97,8 @@ def decide_chunked(
         model_hash=store.about["model_hash"],
     )
     tallies = [_Tally(part) for part in parts or (case_id,) if part not in kept]
-    voxels = agreeing = 0
+    voxels = 0
+    agreeing: int | None = None
     note = {**bulk_note(), "automatic": True}
     for block in case.blocks():
         tally = next((t for t in tallies if t.holds(block.box)), None)
@@ -111,9 +112,9 @@ def decide_chunked(
             proposed &= regions.components(block) > 0
         change = here.change("accept", whole(proposed.shape), proposed, block.found.target)
         if change is not None:
-            assert block.mean is not None
-            against = most_probable(block.mean)[proposed] == block.labels[proposed]
-            agreeing += int(np.count_nonzero(against))
+            if block.mean is not None:
+                against = most_probable(block.mean)[proposed] == block.labels[proposed]
+                agreeing = (agreeing or 0) + int(np.count_nonzero(against))
             voxels += change.voxels
             tally.changes.append(replace(change, box=tally.place(change.box, block.box)))
     entries: list[Entry] = []

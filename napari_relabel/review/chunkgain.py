@@ -37,7 +37,7 @@ def chunked_gain(labels: LazyLabels, store: EstimateStore) -> Gain:
         u = estimate.uncertainty("total")
         total += float(u.sum(dtype=np.float64))
         maximum = max(maximum, float(u.max()))
-        for k, p in enumerate(estimate.probabilities):
+        for k, p in enumerate(estimate.mean if estimate.mean is not None else ()):
             right += float(p[given == k].sum(dtype=np.float64))
     count = max(1, round(TOP_SHARE * size))
 
@@ -51,7 +51,7 @@ def chunked_gain(labels: LazyLabels, store: EstimateStore) -> Gain:
         above += higher.size
         above_sum += float(higher.sum(dtype=np.float64))
     return Gain(
-        expected_wrong=size - right,
+        expected_wrong=size - right if "mean" in store.maps else None,
         mean=total / size,
         top=(above_sum + (count - above) * float(least)) / count,
         maximum=maximum,

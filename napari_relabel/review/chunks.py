@@ -70,12 +70,13 @@ class ChunkedCase:
         self._kept = [place.box for place in map(place_of, kept) if place.box is not None]
         k = store.n_classes
         both, size, labelled = np.zeros(k), np.zeros(k), np.zeros(k)
-        for box in boxes(store.grid, store.side):
+        has_mean = "mean" in store.maps
+        for box in boxes(store.grid, store.side) if has_mean else ():
             given = labels.indices(box)
             overlap, sizes = expected_counts(given, store.read(box).probabilities)
             both, size = both + overlap, size + sizes
             labelled += np.bincount(given.reshape(-1), minlength=k)
-        self._counts = both, size
+        self._counts = (both, size) if has_mean else None
         options = options or RuleOptions()
         if options.rule == "conditional":
             # Confident learning's: the mean probability of a class where it is the label.
@@ -99,7 +100,7 @@ class ChunkedCase:
                     if shared is not None:
                         free[within(shared, box)] = False
                 found = replace(found, score=np.multiply(found.score, free))
-            yield Block(box, given, found, estimate.probabilities)
+            yield Block(box, given, found, estimate.mean)
 
     def propose(
         self,

@@ -239,7 +239,7 @@ def _decide_case(
 
 
 def _chunked_decision(case: str, done: Accepted) -> CaseDecision:
-    agreeing = done.agreeing / done.voxels if done.voxels else None
+    agreeing = None if done.agreeing is None else done.agreeing / done.voxels
     return _decision(case, done.voxels, done.of, done.wanted, done.delta, agreeing)
 
 

@@ -6,8 +6,10 @@ from PIL import Image
 
 from napari_relabel.core.moments import decompose
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.givenmaps import common_maximum, given_estimate, uncertainty_maximum
 from napari_relabel.io.hashing import file_sha256
-from napari_relabel.io.maps import common_maximum, given_estimate, read_map, uncertainty_maximum
+from napari_relabel.io.lazymaps import top_of
+from napari_relabel.io.maps import read_map
 from napari_relabel.io.volume import read_labels
 
 RNG = np.random.default_rng(0)
@@ -120,8 +122,8 @@ def test_one_range_for_a_data_set(tmp_path, volume):
     for name, top in (("a", 0.2), ("b", 0.9)):
         np.save(tmp_path / f"{name}.npy", np.linspace(0, top, 210).reshape(GRID))
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
-    assert common_maximum(paths[:1], 2) == 0.25
-    assert common_maximum(paths, 2) == 1.0
+    assert common_maximum(map(top_of, paths[:1]), 2) == 0.25
+    assert common_maximum(map(top_of, paths), 2) == 1.0
     assert given_estimate(read_map(paths[0]), volume, maximum=1.0).given_max == 1.0
     with pytest.raises(InputError, match=r"b\.npy reaches 0\.9, more than the maximum 0\.25"):
         given_estimate(read_map(paths[1]), volume, maximum=0.25)

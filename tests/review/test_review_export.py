@@ -16,8 +16,9 @@ from PIL import Image
 from review_cases import OBLIQUE, labels_and_estimate, make_folder
 
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.givenmaps import given_estimate
 from napari_relabel.io.hashing import file_sha256
-from napari_relabel.io.maps import given_estimate, read_map
+from napari_relabel.io.maps import read_map
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.export import export_review, pick_reviewer
 from napari_relabel.review.folder import ReviewFolder
