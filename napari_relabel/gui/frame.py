@@ -51,9 +51,7 @@ class Frame:
 
     def view(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """A grid as the layers show it; a trailing axis of colours stays the last one."""
-        more = tuple(range(len(self.axes), array.ndim))
-        turned = array.transpose(*self.axes, *more)
-        return turned[tuple(slice(None, None, -1 if r else None) for r in self.reverse)]
+        return turned(array, self.axes, self.reverse)
 
     def box(self, box: Box, grid: tuple[int, ...]) -> Box:
         """A box of the grid in layer axes."""
@@ -71,8 +69,7 @@ class Frame:
 
     def to_grid(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """An array in layer axes with the axes of the grid; the inverse of `view`."""
-        straight = array[tuple(slice(None, None, -1 if r else None) for r in self.reverse)]
-        return straight.transpose(np.argsort(self.axes))
+        return turned_back(array, self.axes, self.reverse)
 
     def voxel(self, at: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...]:
         """A voxel of the grid in layer axes."""
@@ -93,6 +90,25 @@ class Frame:
                 same = np.array_equal(now, value)
             if not same:
                 setattr(layer, name, value)
+
+
+def turned(
+    array: npt.NDArray[Scalar], axes: tuple[int, ...], reverse: tuple[bool, ...]
+) -> npt.NDArray[Scalar]:
+    """View with other axes first and some of them reversed; those behind them stay the last."""
+    more = tuple(range(len(axes), array.ndim))
+    return _against(array.transpose(*axes, *more), reverse)
+
+
+def turned_back(
+    array: npt.NDArray[Scalar], axes: tuple[int, ...], reverse: tuple[bool, ...]
+) -> npt.NDArray[Scalar]:
+    """The inverse of `turned`, for an array without more axes."""
+    return _against(array, reverse).transpose(np.argsort(axes))
+
+
+def _against(array: npt.NDArray[Scalar], reverse: tuple[bool, ...]) -> npt.NDArray[Scalar]:
+    return array[tuple(slice(None, None, -1 if r else None) for r in reverse)]
 
 
 def frame_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_relabel.gui.flips import FlipsArray
 from napari_relabel.gui.frame import Box, Frame
 from napari_relabel.gui.listeners import heard_outside
 from napari_relabel.gui.outlines import draw_outlines_fast
+from napari_relabel.gui.placing import Origin
 from napari_relabel.review.session import ReviewSession
 
 View = Literal["given", "corrected", "difference"]
@@ -166,6 +168,14 @@ class LayerSet:
         self.given.editable = False
         self.corrected.data = frame.view(self._buffer)
         self.flips.data = self._flips
+        # For File > Save; a part is no volume of a file.
+        whole = not any(map(any, frame.cut))
+        origin = Origin(str(session.labels.path), frame.axes, frame.reverse)
+        for layer in (self.image, self.uncertainty):
+            layer.metadata = origin.metadata() if whole else {}
+        for layer in (self.given, self.corrected):
+            coded = replace(origin, values=session.labels.values)
+            layer.metadata = coded.metadata() if whole else {}
 
     def _show_style(self, session: ReviewSession) -> None:
         n_classes, longest = session.labels.n_classes, max(session.given.shape)

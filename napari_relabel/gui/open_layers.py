@@ -95,9 +95,8 @@ def review_of_layers(
             stored,
             pixels,
             channel_axis=channel_axis,
-            scale=labels.scale,
-            translate=labels.translate,
-            affine=labels.affine.affine_matrix,
+            # All of it, rotation and shear too.
+            affine=_to_world(labels),
         )
         return LayerReview(folder, frame, note)
     volume, match = found

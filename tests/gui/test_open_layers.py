@@ -218,3 +218,14 @@ def test_a_layer_as_the_uncertainty_map(
     assert "my map" in dock.estimate.source.full_text()
     dock.estimating.use_layer(window.add_image(np.zeros((5, 5)), name="small"))
     assert "'small' has shape (5, 5)" in dock.status.text()
+
+
+def test_a_layer_that_is_turned_and_sheared_keeps_its_place(tmp_path: Path) -> None:
+    mask = random_labels((5, 6, 7))
+    labels = layer_of(Labels, mask, None, scale=(3, 2, 1), rotate=(20, 10, 5), shear=(0.2, 0, 0))
+    session = ReviewSession(review_of_layers(None, labels).folder, reviewer="anna")
+    affine = session.labels.geometry.affine
+    for at in [(0, 0, 0), (4, 1, 2), (2, 5, 6)]:
+        x, y, z = (affine @ [*at, 1])[:3]
+        np.testing.assert_allclose((z, y, x), labels.data_to_world(at), atol=1e-4)
+    session.close()
