@@ -20,8 +20,31 @@ _DATA_FILE = {
     ".mhd": re.compile(rb"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE),
     ".nhdr": re.compile(rb"^data ?file:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE),
 }
+#: In place of nnU-Net's channel number.
+CHANNELS = "_????"
 #: Headers are short; data of gigabytes must not be searched.
 _BLOCK, _LONGEST_HEADER = 1 << 16, 1 << 24
+
+
+def in_channels(path: Path) -> bool:
+    """Whether a path stands for an image whose channels are files of their own, as nnU-Net's are.
+
+    ``case_????.nii.gz`` stands for ``case_0000.nii.gz``, ``case_0001.nii.gz`` and so on.
+    """
+    return CHANNELS in path.name and not path.exists()
+
+
+def channel_files(path: Path) -> list[Path]:
+    """The existing files of such an image, in the order of their numbers."""
+    before, _, after = path.name.partition(CHANNELS)
+    pattern = re.compile(rf"{re.escape(before)}_\d{{4}}{re.escape(after)}")
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    return sorted(file for file in there if pattern.fullmatch(file.name))
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file, a folder or the channels of an image exist."""
+    return path.exists() or (in_channels(path) and bool(channel_files(path)))
 
 
 def in_several_files(path: Path) -> bool:
@@ -37,7 +60,7 @@ def volume_files(path: Path) -> list[Path]:
     ----------
     path : Path
         A file, a header with its data in another file (MHD, NHDR, HDR), a DICOM series by its
-        folder or one of its files, or a Zarr group.
+        folder or one of its files, a Zarr group, or the channels of an image; see `in_channels`.
 
     Returns
     -------
@@ -45,6 +68,8 @@ def volume_files(path: Path) -> list[Path]:
         Existing files only, sorted but for the first; of a DICOM folder the images directly in it,
         or else its segmentations.
     """
+    if in_channels(path):
+        return [file for channel in channel_files(path) for file in volume_files(channel)]
     if path.is_dir():
         if in_zarr(path):
             return _zarr_files(path)

@@ -109,7 +109,7 @@ def open_dataset(path: Path | str, problems: list[str] | None = None) -> Dataset
     ----------
     path : Path or str
         A folder with ``images/`` and ``masks/`` or ``labels/``; a folder with ``imagesTr/`` and
-        ``labelsTr/`` (Medical Segmentation Decathlon, nnU-Net with one channel); or a CSV or JSON
+        ``labelsTr/`` (Medical Segmentation Decathlon, nnU-Net); or a CSV or JSON
         manifest with the columns image and labels, and optionally id, split, clean, uncertainty,
         probability, samples and origin, whose paths are relative to it. Folders may hold
         ``dataset.json`` with names of the label values, and ``split.csv`` with the columns id and

@@ -7,8 +7,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from napari_relabel.io.companions import data_file, in_several_files
+import numpy as np
+
+from napari_relabel.io.companions import (
+    channel_files,
+    data_file,
+    in_channels,
+    in_several_files,
+)
 from napari_relabel.io.errors import InputError
+from napari_relabel.io.imagearray import image_array
 from napari_relabel.io.raw import Format, Raw
 from napari_relabel.io.suffixes import full_suffix
 
@@ -83,11 +91,34 @@ def volumes_in(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def read_raw(path: Path) -> Raw:
-    """The stored array of any supported file; InputError unless it is 2D or 3D and not empty."""
-    raw = format_of(path).read(path)
+    """The stored array of any supported file; InputError unless it is 2D or 3D and not empty.
+
+    Channels that are files of their own are stacked behind the grid.
+    """
+    raw = _joined(path) if in_channels(path) else format_of(path).read(path)
     if raw.array.size == 0 or len(raw.grid) not in (2, 3):
         raise InputError(f"{path} has shape {raw.array.shape}: a 2D or 3D file is needed")
     return raw
+
+
+def _joined(path: Path) -> Raw:
+    files = channel_files(path)
+    raws = [read_raw(file) for file in files]
+    channels = []
+    for file, raw in zip(files, raws, strict=True):
+        data, channel_axis = image_array(raw, file)
+        if channel_axis is not None:
+            raise InputError(f"{file} holds several channels, one is expected: join them")
+        different = raw.geometry.matches(raws[0].geometry)
+        if raw.grid == raws[0].grid and not different:
+            channels.append(data)
+            continue
+        shapes = f"shapes {raws[0].grid} and {raw.grid}"
+        raise InputError(
+            f"{file} does not lie on {files[0].name}, {different or shapes}: resample one of them"
+        )
+    array = np.stack(channels, axis=-1)
+    return Raw(array, raws[0].geometry, extra_axes=(array.ndim - 1,))
 
 
 def check_suffix(path: Path, like: Path) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from napari_relabel.io.companions import is_folder_volume, volume_files
+from napari_relabel.io.companions import (
+    channel_files,
+    in_channels,
+    is_folder_volume,
+    volume_files,
+)
 from napari_relabel.io.errors import InputError
 
 
@@ -52,9 +57,25 @@ def check_volume(path: Path | str) -> Path:
     """`path` as a Path, or InputError where it is no existing volume: a file, or a folder."""
     path = Path(path)
     try:
+        if in_channels(path):
+            return _check_channels(path)
         return path if is_folder_volume(path) else check_file(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _check_channels(path: Path) -> Path:
+    files = channel_files(path)
+    if not files:
+        raise InputError(f"{path} does not exist: check the name and the folder")
+    for number, file in enumerate(files):
+        expected = Path(path.name.replace("????", f"{number:04}"))
+        if file.name != expected.name:
+            raise InputError(
+                f"{path.parent / expected} does not exist, but {file.name} does: add it"
+            )
+        check_volume(file)
+    return path
 
 
 def check_file(path: Path | str) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from napari_relabel.io.companions import CHANNELS, is_there
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.io.tables import read_json, read_table
@@ -80,7 +81,7 @@ def read_manifest(path: Path, problems: list[str] | None = None) -> tuple[list[M
         problem = None
         if not row.get("image"):
             problem = f"{path}, {where}, names no image: fill it in or remove the row"
-        case_id = row.get("id") or bare_name(path.parent / row.get("image", ""))
+        case_id = row.get("id") or _plain(path.parent / row.get("image", ""))
         problem = problem or _unfit(case_id, path, where)
         if case_id in cases:
             problem = problem or (
@@ -139,10 +140,14 @@ def _locate(path: Path, where: str, name: str | None, missing: list[str]) -> Pat
     # Names can be too long, hold what no name can, or be of the home of nobody.
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         file = path.parent / Path(name).expanduser()
-        if file.exists():
+        if is_there(file):
             return file
     missing.append(f"{where}: {name[:_LONGEST_ID]}")
     return file
+
+
+def _plain(image: Path) -> str:
+    return bare_name(image).removesuffix(CHANNELS)
 
 
 def _unfit(case_id: str, path: Path, where: str) -> str | None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.formats import volumes_in
-from napari_relabel.io.suffixes import bare_name
+from napari_relabel.io.suffixes import bare_name, full_suffix
 
 #: What people append to the name of an image to name its mask.
 _MASK_ENDING = re.compile(
     r"[_-](segmentation|seg|masks?|labels?|gt|groundtruth|ground[_-]truth)$", re.IGNORECASE
 )
 _IMAGE_ENDING = re.compile(r"[_-](image|img)$", re.IGNORECASE)
-#: nnU-Net's channel number.
-_CHANNEL = re.compile(r"_\d{4}$")
+#: nnU-Net's channel number, or what stands for all of them.
+_CHANNEL = re.compile(r"_(\d{4}|\?{4})$")
 #: What lies beside data without being data.
 _BESIDE = frozenset([".csv", ".tsv", ".json", ".txt", ".md", ".ini", ".db"])
 
@@ -49,7 +50,8 @@ def pair_folders(
     pairs : list of Pair
         Sorted by id. A mask belongs to the image of its very name without suffix; else to the one
         that differs only in nnU-Net's channel number, in an ending such as ``_mask``,
-        ``_segmentation`` or ``_image``, or in how an accent is encoded.
+        ``_segmentation`` or ``_image``, or in how an accent is encoded. Several channels are one
+        image, ``case_????.nii.gz``; see `napari_relabel.io.companions.in_channels`.
     unpaired : list of str
         Everything else, with the reason.
 
@@ -63,6 +65,7 @@ def pair_folders(
     unpaired += ignored
     by_name = _unique(mask_files, _plain, problems)
     by_core = _unique([file for file in mask_files if _core(file) != _plain(file)], _core, problems)
+    image_files = _joined(image_files, by_name)
     taken: dict[Path, Path] = {}
     pairs = []
     for image in image_files:
@@ -81,7 +84,7 @@ def pair_folders(
         if mask in taken:
             _complain(
                 f"{mask} is claimed by {taken[mask].name} and {image.name}: keep one image per "
-                "mask (several channels as files of their own are not read, join them)",
+                "mask",
                 problems,
             )
             continue
@@ -90,6 +93,21 @@ def pair_folders(
         pairs.append(Pair(_CHANNEL.sub("", name) if paired_by_channel else name, image, mask))
     unpaired += [f"{masks.name}/{m.name} (no image)" for m in mask_files if m not in taken]
     return sorted(pairs), unpaired
+
+
+def _joined(images: list[Path], masks: Mapping[str, Path]) -> list[Path]:
+    """One path for files that are channels of the image of one mask; see `in_channels`."""
+    groups: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for image in images:
+        name = _plain(image)
+        core = _CHANNEL.sub("", name)
+        # Frames that are numbered have masks with the same numbers.
+        channel = core != name and name not in masks and core in masks and image.is_file()
+        groups[(core, full_suffix(image)) if channel else (name, "")].append(image)
+    return [
+        files[0] if len(files) == 1 else files[0].with_name(f"{core}_????{suffix}")
+        for (core, suffix), files in groups.items()
+    ]
 
 
 def _files(folder: Path, problems: list[str] | None) -> tuple[list[Path], list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from napari_relabel.io.companions import volume_files
+from napari_relabel.io.companions import is_there, volume_files
 from napari_relabel.io.hashing import file_sha256
 from napari_relabel.review.adding import relative_to
 from napari_relabel.review.errors import ReviewError
@@ -46,7 +46,7 @@ def relocated(root: Path, cases: Iterable[CaseRecord], data: Path) -> Iterator[C
     finder = Finder(data)
 
     def place(name: str, sha256: str) -> str:
-        if (root / name).exists():
+        if is_there(root / name):
             return name
         return relative_to(finder.find(Path(name).name, sha256), root)
 
@@ -76,8 +76,9 @@ class Finder:
 
     def find(self, name: str, sha256: str) -> Path:
         """The file of a name with a SHA-256; ReviewError where there is none."""
-        for path in self._named[name]:
+        first = name.replace("????", "0000")
+        for path in (file.with_name(name) for file in self._named[first]):
             if volume_files(path) and file_sha256(path) == sha256:
                 return path
-        same = "a file of that name has other content" if self._named[name] else "no such file"
+        same = "a file of that name has other content" if self._named[first] else "no such file"
         raise ReviewError(f"{name} was not found below {self.root} ({same}): name another folder")

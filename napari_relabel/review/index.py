@@ -13,6 +13,7 @@ from typing import Any, Self
 from napari_relabel._version import __version__
 from napari_relabel.core.rules import RuleOptions
 from napari_relabel.io.atomic import write_json
+from napari_relabel.io.companions import in_channels, is_there
 from napari_relabel.review.adding import Described, records_of, relative_to
 from napari_relabel.review.errors import ReviewError
 from napari_relabel.review.finder import relocated
@@ -235,11 +236,11 @@ class ReviewIndex:
             return places[0]  # It moved along.
         if moves is not None and moves <= len(self.former):
             return places[len(self.former) - moves]
-        return next((place for place in places if place.exists()), places[0])
+        return next((place for place in places if is_there(place)), places[0])
 
     def _found(self, name: str) -> Path:
         path = Path(os.path.normpath(self.path / name))
-        if not path.is_file() and not path.is_dir():
+        if not path.is_file() and not path.is_dir() and not (in_channels(path) and is_there(path)):
             raise ReviewError(
                 f"{path}, a file of the review in {self.path}, is not there: put it back, or say "
                 "where the files are now with relocate"

@@ -147,7 +147,8 @@ class OpenCase:
 
     def region(self, region_id: int | None) -> Region | None:
         """A region by its id, or the current one; ReviewError where there is no such region."""
-        self.ensure_regions()
+        # Nowhere, after an undo that brought back what the table lacks: a key is not to be lost.
+        self.ensure_regions(exact=region_id is None and self.worklist.current is None)
         if region_id is None:
             region_id = self.worklist.current
         elif not 1 <= region_id <= len(self.worklist.regions):

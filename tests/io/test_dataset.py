@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_relabel.core.progress import finish
+from napari_relabel.io.check import check_dataset
 from napari_relabel.io.dataset import open_dataset
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.volume import check_pair, read_image, read_labels
+from napari_relabel.review.errors import ReviewError
+from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.records import NewCase
 
 
 def touch(root, *names):
@@ -72,7 +77,7 @@ def test_exact_name_wins(tmp_path):
         (("images/a.png", "images/a.jpg", "masks/a.png"), r"a\.jpg and a\.png have the same name"),
         (("images/a.png", "masks/a.png", "masks/a.bmp"), r"a\.bmp and a\.png have the same name"),
         (("images/a.png", "masks/a_mask.png", "masks/a_seg.png"), r"a_mask.* and a_seg"),
-        (("images/a_0000.png", "images/a_0001.png", "masks/a.png"), r"claimed by a_0000.*a_0001"),
+        (("images/a_0000.png", "images/a_image.png", "masks/a.png"), r"claimed by a_0000.*a_image"),
         (("images/a_0000.png", "masks/a.png", "masks/a_0000_seg.png"), "has several masks"),
         (("images/a.png", "masks/b.png"), r"nothing in .* pairs: .*a\.png \(no mask\)"),
         (("images/a.png", "masks/.keep"), "nothing in .* pairs"),
@@ -285,3 +290,81 @@ def test_opened_cases_can_be_read(tmp_path):
     for case in (first, second):
         check_pair(read_image(case.image), read_labels(case.labels))
     assert second.labels.name == "a_mask.png"
+
+
+def modalities(root, names=("a", "b"), channels=2):
+    """A data set of nnU-Net's layout with several modalities per case; its images."""
+    rng = np.random.default_rng(0)
+    affine = np.diag([-1.0, 2.0, 3.0, 1.0])
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir()
+    images = {}
+    for name in names:
+        images[name] = rng.integers(0, 900, (5, 6, 7, channels)).astype(np.int16)
+        for channel in range(channels):
+            image = nib.Nifti1Image(images[name][..., channel], affine)
+            nib.save(image, root / f"imagesTr/{name}_{channel:04}.nii.gz")
+        mask = (images[name][..., 0] > 400).astype(np.uint8)
+        nib.save(nib.Nifti1Image(mask, affine), root / f"labelsTr/{name}.nii.gz")
+    return images
+
+
+def test_modalities_in_files_of_their_own(tmp_path):
+    images = modalities(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert [(case.id, case.image.name) for case in dataset.cases] == [
+        ("a", "a_????.nii.gz"),
+        ("b", "b_????.nii.gz"),
+    ]
+    assert dataset.unpaired == ()
+    hashes = set()
+    for case in dataset.cases:
+        image = read_image(case.image)
+        assert image.channel_axis == 3
+        np.testing.assert_array_equal(image.data, images[case.id])
+        check_pair(image, read_labels(case.labels))
+        hashes.add(image.sha256)
+    assert finish(check_dataset(tmp_path)).findings == ()
+    first = tmp_path / "imagesTr/a_0000.nii.gz"
+    (tmp_path / "imagesTr/a_0001.nii.gz").write_bytes(first.read_bytes())
+    hashes.add(read_image(tmp_path / "imagesTr/a_????.nii.gz").sha256)
+    assert len(hashes) == 3
+
+
+def test_modalities_in_a_manifest_and_after_a_move(tmp_path):
+    images = modalities(tmp_path, names="a", channels=3)
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text("image,labels\nimagesTr/a_????.nii.gz,labelsTr/a.nii.gz\n")
+    (case,) = open_dataset(manifest).cases
+    assert case.id == "a"
+    folder = ReviewFolder.create(tmp_path / "review", [NewCase(case.id, case.labels, case.image)])
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("imagesTr", "labelsTr"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    with pytest.raises(ReviewError, match="is not there"):
+        folder.load_image("a")
+    assert folder.relocate(tmp_path / "elsewhere") == 2
+    np.testing.assert_array_equal(folder.load_image("a").data, images["a"])
+
+
+def test_modalities_that_do_not_fit(tmp_path):
+    modalities(tmp_path)
+    (tmp_path / "imagesTr/b_0000.nii.gz").unlink()
+    other = nib.Nifti1Image(np.zeros((5, 6, 7), np.int16), np.eye(4))
+    nib.save(other, tmp_path / "imagesTr/a_0001.nii.gz")
+    problems = {(f.kind, f.case): f.message for f in finish(check_dataset(tmp_path)).findings}
+    assert "a_0001.nii.gz does not lie on a_0000.nii.gz" in problems["unreadable", "a"]
+    # One file that is left of two is an image of one channel.
+    assert "b" in {case.id for case in open_dataset(tmp_path).cases}
+    nib.save(other, tmp_path / "imagesTr/b_0002.nii.gz")
+    with pytest.raises(InputError, match=r"b_0000\.nii\.gz does not exist, but b_0001"):
+        read_image(tmp_path / "imagesTr/b_????.nii.gz")
+    with pytest.raises(InputError, match=r"c_\?\?\?\?\.nii\.gz does not exist"):
+        read_image(tmp_path / "imagesTr/c_????.nii.gz")
+
+
+def test_numbered_frames_are_images_of_their_own(tmp_path):
+    names = [f"{folder}/f_{n:04}.png" for folder in ("images", "masks") for n in range(3)]
+    touch(tmp_path, *names, "masks/f.png")
+    dataset = open_dataset(tmp_path)
+    assert pairs(dataset) == [(f"f_{n:04}", f"f_{n:04}.png", f"f_{n:04}.png") for n in range(3)]

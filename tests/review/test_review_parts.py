@@ -241,3 +241,23 @@ def test_what_is_large_enough_does_not_wait_for_a_worker(tmp_path, monkeypatch):
         session.close()
         outcomes.append(counts)
     assert outcomes == [[part.sum() - 5, 0]] * 2
+
+
+def test_a_key_right_after_an_undo_is_not_lost(tmp_path, monkeypatch):
+    """The voxels that came back are not in the table, and the worker has not made the next one."""
+    monkeypatch.setattr(opencase, "DEFER_ABOVE", 0)
+    session = ReviewSession(make_folder(tmp_path).path, reviewer="ana", defer_regions=True)
+
+    def settle():
+        inputs = session.region_inputs()
+        assert inputs is None or session.adopt_regions(compute_regions(inputs))
+
+    session.set_delta(0.0)
+    settle()
+    accepted = session.accept()
+    session.set_delta(0.01)
+    settle()
+    session.undo()
+    assert session.current is None and session.region_inputs() is not None
+    assert 0 < session.reject() <= accepted
+    session.close()

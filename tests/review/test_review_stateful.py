@@ -174,6 +174,8 @@ class SessionMachine(RuleBasedStateMachine):
     def decide_region(self, decision, data):
         if not len(self.session.snapshot.regions):
             self.settle()
+        if self.session.current is None:
+            self.settle()  # An undo brought back what the table lacks.
         snapshot = self.session.snapshot
         ids = np.flatnonzero(snapshot.region_open_voxels) + 1
         if not ids.size:
