@@ -236,6 +236,13 @@ def review_actions(
             c.toggle_beside,
         ),
         Action(
+            "channel",
+            "Next channel",
+            "Show the next channel of the image, where it has several",
+            "Alt-J",
+            c.next_channel,
+        ),
+        Action(
             "blink",
             "Blink",
             "Show the given labels (or the corrected ones) while held",

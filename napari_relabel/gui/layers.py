@@ -60,6 +60,7 @@ class LayerSet:
         data = frame.view(display.data)
         self.ndim = session.given.ndim
         self._window: pixels.Window | None = None
+        self._channel = 0
         self._filled = False
         self._beside: Beside | None = None
         self._exhibit: Exhibit | None = None
@@ -159,6 +160,8 @@ class LayerSet:
         self.frame = frame
         self._buffer = display.corrected
         self._flips = _flips(session, frame)
+        if 0 < self._channel < pixels.channels(session.image):
+            display = self._of_channel(session)
         self.image.data = frame.view(display.data)
         if self._beside is not None:
             self._beside.image.data = self.image.data
@@ -188,6 +191,28 @@ class LayerSet:
             self.image.visible = session.image is not None
         self.show_estimate(session)
         self.set_view(self._view)
+
+    def next_channel(self, session: ReviewSession) -> tuple[int, int]:
+        """Show the next channel of the image, in the cases that follow too.
+
+        Returns
+        -------
+        channel, n : int
+            Which of how many.
+        """
+        n = pixels.channels(session.image)
+        self._channel = (self._channel + 1) % n
+        if n > 1:
+            display = self._of_channel(session)
+            self.image.data = self.frame.view(display.data)
+            if self._beside is not None:
+                self._beside.image.data = self.image.data
+            self._window = None  # Chosen by hand for another modality.
+            self._set_window(display)
+        return self._channel, n
+
+    def _of_channel(self, session: ReviewSession) -> pixels.Display:
+        return pixels.display_of(session.image, session.given, self._buffer, self._channel)
 
     def show_estimate(self, session: ReviewSession) -> None:
         """Show the uncertainty that the rule names, and what the rule proposes."""

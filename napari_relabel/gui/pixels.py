@@ -46,6 +46,7 @@ def display_of(
     image: ImageVolume | None,
     given: npt.NDArray[np.uint8],
     corrected: npt.NDArray[np.uint8],
+    channel: int = 0,
 ) -> Display:
     """What the layers of a case need; may run in any thread.
 
@@ -55,29 +56,45 @@ def display_of(
         Its image.
     given, corrected : ndarray, shape grid, uint8
         Labels before and after.
+    channel : int
+        Of the image, where it has several.
     """
-    data, rgb = displayed(image, given.shape)
+    data, rgb = displayed(image, given.shape, channel)
     if rgb:
         return Display(data, rgb, (0, 0), (0, 0), corrected.copy())
     span = float(np.min(data)), float(np.max(data))
     return Display(data, rgb, span, window(data, given), corrected.copy())
 
 
-def displayed(image: ImageVolume | None, grid: tuple[int, ...]) -> tuple[npt.NDArray[Any], bool]:
+def displayed(
+    image: ImageVolume | None, grid: tuple[int, ...], channel: int = 0
+) -> tuple[npt.NDArray[Any], bool]:
     """Data for an image layer, and whether its last axis holds colours.
 
-    Pictures with 3 or 4 channels are shown in colour; of other channels the first is shown.
-    Without an image it is black.
+    Pictures with 3 or 4 channels are shown in colour, of other images one channel. Without an image
+    it is black.
     """
     if image is None:
         return np.broadcast_to(np.uint8(0), grid), False
     if image.channel_axis is None:
         return image.data, False
     axis = image.channel_axis % image.data.ndim
-    channels = image.data.shape[axis]
-    if channels in (3, 4) and image.data.dtype.kind == "u" and image.data.ndim == 3:
+    if _in_colour(image):
         return np.moveaxis(image.data, axis, -1), True
-    return np.take(image.data, 0, axis=axis), False
+    return np.take(image.data, channel, axis=axis), False
+
+
+def channels(image: ImageVolume | None) -> int:
+    """How many channels there are to choose from: 1 where colours are shown together."""
+    if image is None or image.channel_axis is None or _in_colour(image):
+        return 1
+    return int(image.data.shape[image.channel_axis])
+
+
+def _in_colour(image: ImageVolume) -> bool:
+    assert image.channel_axis is not None
+    few = image.data.shape[image.channel_axis] in (3, 4)
+    return few and image.data.dtype.kind == "u" and image.data.ndim == 3
 
 
 def window(data: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> Window:

@@ -55,6 +55,14 @@ class ViewCommands(Attempts):
             self.set_view("difference")
             self._controller.follow()
 
+    def next_channel(self) -> None:
+        """Show the next channel of the image, another modality for example."""
+        layers, session = self._controller.layers, self.session
+        if layers is not None and session is not None:
+            channel, n = layers.next_channel(session)
+            what = f"Channel {channel + 1} of {n}." if n > 1 else "The image has no other channel."
+            self._controller.tell(what)
+
     def toggle_uncertainty(self) -> None:
         """Show or hide the uncertainty."""
         layers = self._controller.layers
