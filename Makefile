@@ -8,13 +8,14 @@ BENCH ?= runs/speed
 MUTATION ?= runs/mutation
 LOWEST ?= runs/lowest
 PYSIDE ?= runs/pyside
+NNUNET ?= runs/nnunet
 VENV ?= .venv
 BIN = $(VENV)/bin
 # Runs a command with a display of its own. The other binding that is tested is pyside6, see `pyside`.
 QT ?= pyqt6
 ON_SCREEN = OMP_WAIT_POLICY=passive QT_API=$(QT) LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24"
 
-.PHONY: demo test lint unit lowest pyside soak mutation fuzz bench docs clean
+.PHONY: demo test lint unit lowest pyside nnunet soak mutation fuzz bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -51,6 +52,16 @@ pyside:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	$(BIN)/pip install -q --upgrade --target $(PYSIDE) "PySide6!=6.12.0"
 	PYTHONPATH=$(PYSIDE) OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/pytest -n 2 --dist loadfile -o qt_api=$(QT) tests/gui
+
+# A real nnU-Net, trained by nnU-Net, against its own prediction. It needs a torchvision of the same build as PyTorch:
+# both are those that pip offers, on Linux 5 GB.
+nnunet: VENV = $(NNUNET)/env
+nnunet:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q torch torchvision nnunetv2
+	grep -v '^torch==' constraints.txt > $(NNUNET)/constraints.txt
+	$(BIN)/pip install -q -c $(NNUNET)/constraints.txt -e ".[test]"
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/models/test_nnunet.py
 
 # The long run of the tests of reliability, about two hours; writes docs/reliability.md.
 soak:

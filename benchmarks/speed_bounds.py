@@ -83,6 +83,7 @@ def _convolutions() -> Iterator[Bound]:
     peaks = {"float32": _peak(torch.float32), "auto": _peak(torch.bfloat16)}
     flat, deep = s.network(), s.network(dims=3)
     picture, block = s._picture(512), np.float32(s._picture(96)[None] + s._picture(96)[:, :, None])
+    small, scattered = s._picture(256), s.everywhere()
     members = [s.network(seed=i) for i in range(5)]
     works: list[tuple[int, str, float, Callable[[Precision], Estimate]]] = [
         (
@@ -90,6 +91,30 @@ def _convolutions() -> Iterator[Bound]:
             "MC dropout, N = 20, 512x512",
             _operations(flat, picture, s.N),
             lambda p: s.estimate(picture, s._as_model(flat), n_samples=s.N, precision=p),
+        ),
+        (
+            2,
+            "MC dropout, N = 20, 256x256, dropout after every block",
+            s.N * _operations_of(lambda: scattered(_batch(small))),
+            lambda p: s.estimate(small, s._as_model(scattered), n_samples=s.N, precision=p),
+        ),
+        (
+            3,
+            "MC dropout, N = 20, 256x256",
+            _operations(flat, small, s.N),
+            lambda p: s.estimate(small, s._as_model(flat), n_samples=s.N, precision=p),
+        ),
+        (
+            4,
+            "test-time augmentation, 72 transforms, 256x256",
+            72 * _operations(flat, small, 1),
+            lambda p: s.estimate(small, s._as_model(flat), method="tta", n_samples=72, precision=p),
+        ),
+        (
+            14,
+            "MC dropout, N = 2, one window of 96^3",
+            _operations(deep, block, 2),
+            lambda p: s.estimate(block, s._as_model(deep), n_samples=2, precision=p),
         ),
         (
             5,
@@ -113,9 +138,33 @@ def _convolutions() -> Iterator[Bound]:
             yield Bound(
                 row, f"{case}, {name}", by, peaks[precision], operations / seconds / 1e9, "GFLOP/s"
             )
+    step = _training_step()
+    yield Bound(
+        13,
+        "one step of training, 8 pictures of 256x256, float32",
+        "convolutions in float32: one of 64 channels, 128 x 128",
+        peaks["float32"],
+        _operations_of(step) / _least(step) / 1e9,
+        "GFLOP/s",
+    )
+
+
+def _training_step() -> Callable[[], object]:
+    net = speed_samplers.network().train()
+    optimiser = torch.optim.Adam(net.parameters())
+    x = torch.randn(8, 1, 256, 256)
+    labels = (x[:, 0] > 0).long()
+
+    def step() -> None:
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(x), labels).backward()
+        optimiser.step()
+
+    return step
 
 
 def _memory() -> Iterator[Bound]:
+    yield _segments()
     score = speed_review._smooth(GRID, 3.0)
     delta = float(np.quantile(score[::4, ::4, ::4], 0.99))
     labels = np.zeros(GRID, np.uint8)
@@ -170,6 +219,23 @@ def _memory() -> Iterator[Bound]:
     )
 
 
+def _segments() -> Bound:
+    score = speed_review._smooth((48, 96, 96), 2.0)
+    delta = float(np.quantile(score, 0.9))
+    labels, target = (np.full(score.shape, k, np.uint8) for k in (0, 1))
+    return Bound(
+        10,
+        "ranked list from a float map, 48x96x96, a tenth uncertain",
+        "memory: every score read once",
+        1000 * _least(lambda: float(score.max())),
+        1000
+        * _least(
+            lambda: find_regions(labels, Candidates(target, score, 1.0, "score", delta), delta)
+        ),
+        "ms",
+    )
+
+
 def _programs() -> Iterator[Bound]:
     for case, code, bare in (
         ("import napari_relabel", "import napari_relabel", "pass"),
@@ -198,14 +264,25 @@ def _journal() -> Bound:
     return Bound(15, "a decision stored", by, float(np.median(times)), stored.median, "ms")
 
 
+def _batch(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(image)[None, None]
+
+
+def _operations_of(work: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
 def _operations(net: nn.Module, image: np.ndarray, n_samples: int) -> float:
     # In bfloat16, where torch counts all convolutions; they are the same in float32.
     fast = FastUNet(net)
-    x: Tensor = torch.from_numpy(image)[None, None]
-    with FlopCounterMode(display=False) as counter:
-        for _ in fast.logits(x, n_samples, 0, bfloat16=True):
+
+    def passes() -> None:
+        for _ in fast.logits(_batch(image), n_samples, 0, bfloat16=True):
             pass
-    return float(counter.get_total_flops())
+
+    return _operations_of(passes)
 
 
 def _peak(dtype: torch.dtype) -> float:
