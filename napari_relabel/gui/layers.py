@@ -171,14 +171,12 @@ class LayerSet:
         self.given.editable = False
         self.corrected.data = frame.view(self._buffer)
         self.flips.data = self._flips
-        # For File > Save; a part is no volume of a file.
-        whole = not any(map(any, frame.cut))
-        origin = Origin(str(session.labels.path), frame.axes, frame.reverse)
+        # For File > Save.
+        origin = Origin(str(session.labels.path), frame.axes, frame.reverse, start=frame.corner)
         for layer in (self.image, self.uncertainty):
-            layer.metadata = origin.metadata() if whole else {}
+            layer.metadata = origin.metadata()
         for layer in (self.given, self.corrected):
-            coded = replace(origin, values=session.labels.values)
-            layer.metadata = coded.metadata() if whole else {}
+            layer.metadata = replace(origin, values=session.labels.values).metadata()
 
     def _show_style(self, session: ReviewSession) -> None:
         n_classes, longest = session.labels.n_classes, max(session.given.shape)

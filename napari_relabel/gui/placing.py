@@ -32,12 +32,15 @@ class Origin:
         Whether a layer axis runs against it.
     values : tuple of int, optional
         Label value of each number in the layer, where it holds class indices.
+    start : tuple of int, optional
+        Where the layer begins in the grid of the file, if it is a part of it.
     """
 
     path: str
     axes: tuple[int, ...]
     reverse: tuple[bool, ...]
     values: tuple[int, ...] | None = None
+    start: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Origin | None:

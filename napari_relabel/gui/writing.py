@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari_relabel.gui.placing import Origin
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.formats import read_raw
 from napari_relabel.io.geometry import Geometry
+from napari_relabel.io.lazy import is_lazy, open_image
 from napari_relabel.io.newvolume import write_volume
 from napari_relabel.io.staging import overlaps
 from napari_relabel.io.suffixes import full_suffix
@@ -102,7 +104,7 @@ def _origin(data: Any, attributes: dict[str, Any]) -> Origin | None:
         there = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
         same = [np.allclose(getattr(layer, n), attributes[n]) for n in ("scale", "translate")]
         if tuple(there) == shape and all(same):
-            return Origin(found.path, found.axes, found.reverse)
+            return replace(found, values=None)
     return None
 
 
@@ -128,7 +130,9 @@ def _write_new(
         source = Path(origin.path)
         if overlaps(target, source):
             raise InputError(f"{target} is the original, which is never written to: rename it")
-        geometry = read_raw(source).geometry
+        # All of an OME-Zarr volume may not fit into memory.
+        volume = open_image(source) if is_lazy(source) else read_raw(source)
+        geometry = volume.geometry.moved(origin.start or (0,) * array.ndim)
     affine = geometry.affine
     if affine is None:
         parts = {name: attributes[name] for name in ("scale", "translate", "rotate", "shear")}

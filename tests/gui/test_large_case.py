@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import napari
+import nibabel as nib
 import numpy as np
 import pytest
 import zarr
-from gui_cases import OpenDock, settle
+from gui_cases import ROOT, OpenDock, settle
+from npe2 import PluginManifest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
@@ -19,6 +22,7 @@ from napari_relabel.io.lazy import open_labels
 from napari_relabel.io.volume import read_labels
 from napari_relabel.review import parts
 from napari_relabel.review.folder import ReviewFolder
+from napari_relabel.review.parts import place_of
 from napari_relabel.review.records import NewCase
 from napari_relabel.review.replay import replay
 
@@ -238,3 +242,28 @@ def test_the_surroundings_stay_linked_to_an_image_that_comes_back(
     ]
     layers.image.contrast_limits = (0, 5)
     assert tuple(window.layers["surroundings"].contrast_limits) == (0, 5)
+
+
+def test_a_part_that_is_saved_as_a_layer_lies_where_it_is(
+    open_dock: OpenDock, large: ReviewFolder, tmp_path: Path, npe2pm: Any
+) -> None:
+    dock = open_dock(large)
+    layers, session = dock.controller.layers, dock.controller.session
+    assert layers is not None
+    assert session is not None
+    session.open_case(large.review_ids[-1])
+    settle(dock)
+    session.edit(np.True_, 1, (slice(0, 1), slice(0, 1), slice(0, 1)))
+    settle(dock)
+    with npe2pm.tmp_plugin(manifest=PluginManifest.from_file(ROOT / "napari.yaml")):
+        (saved,) = layers.corrected.save(str(tmp_path / "part.nii.gz"), plugin="napari-relabel")
+    found = nib.load(saved)
+    np.testing.assert_array_equal(np.asarray(found.dataobj), session.corrected)
+    whole = open_labels(tmp_path / "labels.ome.zarr").geometry.affine
+    assert whole is not None
+    corner = place_of(session.case_id).box
+    assert corner is not None
+    start = [side.start for side in corner]
+    assert max(start) > 0
+    np.testing.assert_allclose(found.affine @ [0, 0, 0, 1], whole @ [*start, 1])
+    np.testing.assert_allclose(found.affine[:3, :3], whole[:3, :3])
