@@ -49,9 +49,9 @@ def read_layers(path: str) -> list[LayerData]:
     -------
     list of tuple
         Nothing for a slice of a DICOM series that is open already; one labels layer where the file
-        holds few whole numbers, most next to their like; else an image layer, of
-        which napari makes one per channel. Larger OME-Zarr volumes are read when they are looked
-        at, in all their resolutions.
+        holds few whole numbers, most next to their like; else an image layer, of which napari makes
+        one per channel. Larger OME-Zarr volumes are read when they are looked at, in all their
+        resolutions.
 
     Raises
     ------
@@ -99,17 +99,20 @@ def _labels(raw: Raw, path: Path) -> npt.NDArray[Any] | None:
         coded = decode(raw, path)
     except InputError:
         return None
-    if not _in_pieces(coded.indices):
+    if not _in_pieces(coded.indices, raw.array.dtype):
         return None
     values = np.asarray(coded.values)
     return values.astype(np.min_scalar_type(int(values.max())))[coded.indices]
 
 
-def _in_pieces(indices: npt.NDArray[np.uint8]) -> bool:
+def _in_pieces(indices: npt.NDArray[np.uint8], stored: np.dtype[Any]) -> bool:
     """Whether most of what is not background has its like behind it, as in masks."""
     there = indices[..., :-1] > 0
+    n = int(np.count_nonzero(there))
+    if n == 0:
+        return stored.itemsize == 1  # Empty, as masks are more often than images.
     alike = there & (indices[..., 1:] == indices[..., :-1])
-    return int(np.count_nonzero(alike)) * 2 >= int(np.count_nonzero(there))
+    return int(np.count_nonzero(alike)) * 2 >= n
 
 
 def _on_disk(volume: LazyImage) -> LayerData:

@@ -96,6 +96,14 @@ def test_the_world_is_that_of_the_file(window: napari.Viewer, tmp_path: Path) ->
     assert (np.sign(second - first) == [-1, -1, 1]).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(np.uint8, Labels), (np.uint16, Image), (np.float32, Image)]
+)
+def test_what_is_empty(window: napari.Viewer, tmp_path: Path, dtype: Any, kind: Any) -> None:
+    nib.save(nib.Nifti1Image(np.zeros(SHAPE, dtype), OBLIQUE), tmp_path / "a.nii.gz")
+    assert type(opened(window, tmp_path / "a.nii.gz")) is kind
+
+
 def test_channels_become_layers(window: napari.Viewer, tmp_path: Path) -> None:
     voxels = np.stack([picture(), picture()], axis=-1)
     nib.save(nib.Nifti1Image(voxels, OBLIQUE), tmp_path / "a.nii.gz")
