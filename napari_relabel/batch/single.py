@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
+from napari_relabel.batch.sources import GivenMaps
+from napari_relabel.io.dataset import CasePaths
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.givenmaps import Holds, given_estimate
-from napari_relabel.io.maps import read_map
+from napari_relabel.io.givenmaps import Holds
 from napari_relabel.io.suffixes import bare_name
-from napari_relabel.io.volume import read_labels
 from napari_relabel.review.folder import ReviewFolder, default_review_root, is_review
 from napari_relabel.review.records import NewCase
 
@@ -63,7 +64,7 @@ def review_of_files(
         case = NewCase(id=bare_name(labels), labels=labels, image=image)
         folder = ReviewFolder.create(path, [case])
     for made_elsewhere, holds in given:
-        volume = read_labels(labels, values=folder.values)
-        estimate = given_estimate(read_map(made_elsewhere), volume, holds=holds)
-        folder.set_estimate(folder.cases[0].id, estimate)
+        files = replace(CasePaths(folder.cases[0].id, image, labels), **{holds: made_elsewhere})
+        for _ in GivenMaps(maximum=None).store(files, folder):
+            pass
     return folder

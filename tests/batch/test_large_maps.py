@@ -5,8 +5,10 @@ import pytest
 import zarr
 from typer.testing import CliRunner
 
+from napari_relabel.batch import sources
 from napari_relabel.batch.estimates import estimate_dataset
 from napari_relabel.batch.large import BASE, GIB
+from napari_relabel.batch.single import review_of_files
 from napari_relabel.cli.app import app
 from napari_relabel.core.progress import finish
 from napari_relabel.io.check import check_dataset
@@ -141,3 +143,12 @@ def test_a_store_of_a_later_kind_is_told_apart(root):
     _, folder = estimated(path, root / "chunked", BASE)
     store = EstimateStore.open(folder.estimate_path("a"))
     assert (store.format[1], store.maps) == (2, ("given",))
+
+
+def test_one_large_image_with_a_map(root, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(root / "home"))
+    monkeypatch.setattr(sources.GivenMaps.__init__, "__defaults__", (BASE,))
+    write(root / "map.ome.zarr", probabilities(), "czyx")
+    files = (root / f"{name}.ome.zarr" for name in ("image", "labels"))
+    folder = review_of_files(*files, probability=root / "map.ome.zarr")
+    assert folder.is_chunked("labels")
