@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 from napari_relabel.batch.sources import GivenMaps
 from napari_relabel.io.dataset import CasePaths
 from napari_relabel.io.errors import InputError
-from napari_relabel.io.givenmaps import Holds
 from napari_relabel.io.suffixes import bare_name
 from napari_relabel.review.folder import ReviewFolder, default_review_root, is_review
 from napari_relabel.review.records import NewCase
@@ -47,12 +45,7 @@ def review_of_files(
     ReviewError
         If one of the files has changed since the review was begun.
     """
-    maps: dict[Holds, Path | None] = {
-        "uncertainty": uncertainty,
-        "probability": probability,
-        "samples": samples,
-    }
-    given = [(path, holds) for holds, path in maps.items() if path is not None]
+    given = [path for path in (uncertainty, probability, samples) if path is not None]
     if len(given) > 1:
         raise InputError("give an uncertainty map, a probability map or samples, one of them")
     pair = f"{image.resolve()}\n{labels.resolve()}"
@@ -63,8 +56,15 @@ def review_of_files(
     else:
         case = NewCase(id=bare_name(labels), labels=labels, image=image)
         folder = ReviewFolder.create(path, [case])
-    for made_elsewhere, holds in given:
-        files = replace(CasePaths(folder.cases[0].id, image, labels), **{holds: made_elsewhere})
+    if given:
+        files = CasePaths(
+            folder.cases[0].id,
+            image,
+            labels,
+            uncertainty=uncertainty,
+            probability=probability,
+            samples=samples,
+        )
         for _ in GivenMaps(maximum=None).store(files, folder):
             pass
     return folder
