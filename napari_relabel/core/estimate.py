@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ Kind = Literal[
 ]
 Method = Literal["mcdo", "ensemble", "tta", "given"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: Fields of an `Estimate` that are maps.
+MAPS = ("mean", "variance", "expected_entropy", "given")
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -158,6 +161,19 @@ class Estimate:
                     f"{name} must be in [0, {top:.4g}] without NaN, "
                     f"found {array.min():.4g} to {array.max():.4g}"
                 )
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The fields that are no maps, as they are stored beside those."""
+        return {
+            "method": self.method,
+            "n_samples": self.n_samples,
+            "n_classes": self.n_classes,
+            "given_max": self.given_max,
+            "model_hash": self.model_hash,
+            "note": self.note,
+            "extra": self.extra,
+        }
 
     @property
     def shape(self) -> tuple[int, ...]:

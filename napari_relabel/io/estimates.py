@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.arrays import FloatArray
-from napari_relabel.core.estimate import Estimate, Method
+from napari_relabel.core.estimate import MAPS, Estimate, Method
 from napari_relabel.io.atomic import atomic_path
 from napari_relabel.io.errors import InputError
 from napari_relabel.io.hashing import check_file
@@ -18,8 +18,6 @@ from napari_relabel.io.npy import ERRORS, npz_names, read_npz
 
 SCHEMA = "napari-relabel estimate"
 VERSION = 1
-
-_MAPS = ("mean", "variance", "expected_entropy", "given")
 
 
 def save_estimate(path: Path | str, estimate: Estimate) -> None:
@@ -44,19 +42,9 @@ def save_estimate(path: Path | str, estimate: Estimate) -> None:
     foreground is stored, as ``foreground``. Not compressed: the low bits of probabilities are
     noise, deflate would save a tenth and take fifty times as long.
     """
-    meta: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "method": estimate.method,
-        "n_samples": estimate.n_samples,
-        "n_classes": estimate.n_classes,
-        "given_max": estimate.given_max,
-        "model_hash": estimate.model_hash,
-        "note": estimate.note,
-        "extra": estimate.extra,
-    }
+    meta: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, **estimate.about}
     arrays: dict[str, npt.NDArray[Any]] = {}
-    for name in _MAPS:
+    for name in MAPS:
         array = getattr(estimate, name)
         if array is not None:
             arrays[name] = np.ascontiguousarray(array, np.float32)
@@ -117,7 +105,7 @@ def load_estimate(path: Path | str) -> Estimate:
             model_hash=str(meta["model_hash"]),
             note=str(meta["note"]),
             extra={str(key): str(value) for key, value in meta["extra"].items()},
-            **{name: _float32(arrays[name]) for name in _MAPS if name in arrays},
+            **{name: _float32(arrays[name]) for name in MAPS if name in arrays},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): estimate the case again") from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_relabel.core.arrays import FloatArray
 from napari_relabel.core.boxes import Box
-from napari_relabel.core.estimate import Estimate
+from napari_relabel.core.estimate import MAPS, Estimate
 from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.limits import check_memory
@@ -20,8 +20,7 @@ SCHEMA = "napari-relabel chunked estimate"
 #: 2: some of the maps of 1 are missing, or there is a given one.
 VERSION = 2
 _KEY = "napari-relabel"
-MAPS = ("mean", "variance", "expected_entropy")
-_KNOWN = (*MAPS, "given")
+_USUAL = ("mean", "variance", "expected_entropy")
 #: A case in memory takes about this many times what its estimate takes: labels, image, decisions,
 #: scores and what is derived from them come on top.
 _CASE = 3
@@ -49,7 +48,7 @@ class EstimateStore:
         self.path = path
         content: dict[str, Any] = dict(group.attrs[_KEY])
         self.format = content.pop("schema"), content.pop("version")
-        needed = MAPS if self.format[1] == 1 else [name for name in _KNOWN if name in group]
+        needed = _USUAL if self.format[1] == 1 else [name for name in MAPS if name in group]
         self._maps = {name: group[name]["0"] for name in needed}
         self.about = content
 
@@ -61,7 +60,7 @@ class EstimateStore:
         like: Multiscale,
         grid: tuple[int, ...],
         side: tuple[int, ...],
-        maps: Sequence[str] = MAPS,
+        maps: Sequence[str] = _USUAL,
     ) -> EstimateStore:
         """Make an empty store.
 
@@ -128,7 +127,7 @@ class EstimateStore:
             else:
                 inner.attrs["multiscales"] = [{"version": like.version, **image}]
         # The name that makes it an estimate comes last.
-        version = 1 if tuple(maps) == MAPS else VERSION
+        version = 1 if tuple(maps) == _USUAL else VERSION
         group.attrs[_KEY] = {"schema": SCHEMA, "version": version, **about}
         return cls(path, group)
 
@@ -142,17 +141,8 @@ class EstimateStore:
         side: tuple[int, ...],
     ) -> EstimateStore:
         """Make an empty store for what an estimate is a box of; see `create`."""
-        about = {
-            "method": estimate.method,
-            "n_samples": estimate.n_samples,
-            "n_classes": estimate.n_classes,
-            "given_max": estimate.given_max,
-            "model_hash": estimate.model_hash,
-            "note": estimate.note,
-            "extra": estimate.extra,
-        }
-        maps = [name for name in _KNOWN if getattr(estimate, name) is not None]
-        return cls.create(path, about, of, grid, side, maps)
+        maps = [name for name in MAPS if getattr(estimate, name) is not None]
+        return cls.create(path, estimate.about, of, grid, side, maps)
 
     @classmethod
     def open(cls, path: Path, mode: str = "r") -> EstimateStore:
