@@ -15,7 +15,7 @@ BIN = $(VENV)/bin
 QT ?= pyqt6
 ON_SCREEN = OMP_WAIT_POLICY=passive QT_API=$(QT) LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24"
 
-.PHONY: demo test lint unit lowest pyside nnunet soak mutation fuzz bench docs clean
+.PHONY: demo test lint unit gpu lowest pyside nnunet soak mutation fuzz bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -33,7 +33,13 @@ lint:
 	$(BIN)/lint-imports
 
 unit:
-	OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/pytest -n 2 --dist loadfile
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/pytest -n 2 --dist loadfile
+
+# The tests that need a GPU of NVIDIA; `make test` compares with the processor's numbers and uses none.
+gpu: TORCH = default
+gpu:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
+	$(BIN)/pytest tests/models/test_gpu.py tests/training/test_train_gpu.py
 
 # The tests with the lowest versions that pyproject.toml allows of what the package names itself.
 lowest: VENV = $(LOWEST)/env

@@ -28,8 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.regions import find_regions
 from napari_relabel.core.rules import Candidates, RuleOptions, candidates
+from napari_relabel.models.fast import FastUNet
 from napari_relabel.models.options import Precision
-from napari_relabel.models.samplers import FastUNet
 
 GRID = (256, 512, 512)
 

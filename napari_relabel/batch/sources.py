@@ -150,6 +150,8 @@ class ModelEstimates:
         Of the sampler.
     precision : {"float32", "auto"}
         See `napari_relabel.models.options.EstimateOptions`.
+    device : str
+        As there.
     memory : int
         Bytes. OME-Zarr images that would take more are estimated in chunks.
 
@@ -166,6 +168,7 @@ class ModelEstimates:
         n_samples: int,
         seed: int,
         precision: Precision = "float32",
+        device: str = "auto",
         memory: int = MEMORY,
     ) -> None:
         from napari_relabel.models.opening import open_models
@@ -173,7 +176,7 @@ class ModelEstimates:
 
         self._models = [model for path in models for model in open_models(path)]
         self._sources = tuple(absolute_source(path) for path in models)
-        self._options = EstimateOptions(method, n_samples, seed, precision=precision)
+        self._options = EstimateOptions(method, n_samples, seed, precision=precision, device=device)
         self._chunked = ChunkedEstimates(self._models, self._options, memory)
 
     def steps(self, image: ImageVolume, case_id: str) -> Generator[str, None, Estimate]:
@@ -243,7 +246,13 @@ class ModelRecipe:
 def _opened(recipe: ModelRecipe) -> ModelEstimates:
     how = recipe.options
     model = ModelEstimates(
-        recipe.models, how.method, how.n_samples, how.seed, how.precision, recipe.memory
+        recipe.models,
+        how.method,
+        how.n_samples,
+        how.seed,
+        how.precision,
+        how.device,
+        recipe.memory,
     )
     if model.recipe().hashes != recipe.hashes:
         raise InputError(

@@ -67,4 +67,4 @@ def _absolute(job: TrainJob) -> TrainJob:
 
 def _train(job: TrainJob) -> Generator[TrainProgress, None, TrainResult]:
     with one_thread():
-        return (yield from train(job.dataset, job.options, job.out))
+        return (yield from train(job.dataset, job.options, job.out, job.device))

@@ -38,6 +38,12 @@ Scheduler = Annotated[
     str | None,
     typer.Option(help="Address of a Dask scheduler that runs already (docs/scaling.md)."),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where networks compute: auto (a GPU of NVIDIA where there is one), cpu, cuda, cuda:1."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
@@ -77,8 +83,8 @@ def plain_errors(verb: Callable[P, None]) -> Callable[P, None]:
                 f"this needs {error.name}, which is not installed: "
                 f'pip install "napari-relabel[{_EXTRAS[error.name]}]"'
             )
-        except (ValueError, OSError, RuntimeError) as error:
-            fail(str(error))
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            fail(str(error) or type(error).__name__)
         except KeyboardInterrupt:
             typer.echo("Stopped. Run the same command again to go on where it stopped.", err=True)
             raise typer.Exit(130) from None

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_relabel.cli.common import (
+    Device,
     Json,
     Scheduler,
     Workers,
@@ -66,9 +67,10 @@ def estimate(
     precision: Annotated[
         PrecisionChoice,
         typer.Option(
-            help="auto: bfloat16 where the processor has it and it agrees on the image at hand."
+            help="auto: bfloat16 where the device has it and it agrees on the image at hand."
         ),
     ] = PrecisionChoice.float32,
+    device: Device = "auto",
     memory: Annotated[
         float,
         typer.Option(
@@ -111,6 +113,7 @@ def estimate(
         n_samples=samples,
         seed=seed,
         precision=precision.value,
+        device=device,
         memory=int(memory * GIB),
         cluster=cluster_of(workers, scheduler),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_relabel.cli.common import (
+    Device,
     Json,
     KindChoice,
     Scheduler,
@@ -116,6 +117,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images or patches a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Adam's step size.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    device: Device = "auto",
     workers: Workers = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
@@ -149,9 +151,9 @@ def train(
     )
     how = _correction(correction, rule, delta, kind, method, samples, start, ids)
     options = replace(options, correction=how)
-    jobs: tuple[TrainJob, ...] = (TrainJob("network", cases, options, out),)
+    jobs: tuple[TrainJob, ...] = (TrainJob("network", cases, options, out, device),)
     if members > 1 or folds > 1:
-        jobs = plan_jobs(cases, options, out, members=members, folds=folds)
+        jobs = plan_jobs(cases, options, out, members=members, folds=folds, device=device)
     if part is not None:
         chosen = tuple(job for job in jobs if job.name == part)
         if not chosen:

@@ -236,4 +236,6 @@ def describe(estimate: Estimate | None) -> str:
         parts.append(f"{estimate.n_samples} samples")
     if estimate.extra.get("precision") == "bfloat16":
         parts.append("bfloat16")
+    if estimate.extra.get("device", "cpu") != "cpu":
+        parts.append("GPU")
     return ", ".join([*parts, estimate.note] if estimate.note else parts)

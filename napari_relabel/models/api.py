@@ -10,8 +10,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from napari_relabel.core.estimate import Estimate
-from napari_relabel.core.moments import Moments
 from napari_relabel.core.progress import Progress, finish
+from napari_relabel.models.device import device_for, name_of
+from napari_relabel.models.devicemoments import DeviceMoments
 from napari_relabel.models.foreign import ForeignModel
 from napari_relabel.models.inputs import channels_first, check_fits
 from napari_relabel.models.loading import LoadedModel, bundled_models, load_model, load_models
@@ -65,6 +66,7 @@ def estimate(
     affine: npt.NDArray[np.float64] | None = None,
     case_id: str | None = None,
     precision: Precision = "float32",
+    device: str = "auto",
 ) -> Estimate:
     """Estimate what a model predicts for an image, and how uncertain it is.
 
@@ -86,7 +88,8 @@ def estimate(
     channel_axis : int, optional
         Axis of the channels; None where there is no such axis.
     seed : int
-        Same seed, same estimate. The global random generators are not touched.
+        Same seed, same estimate, on one kind of device: GPUs draw other masks. The global random
+        generators are not touched.
     patch : tuple of int, optional
         Size of the sliding window on the working grid; by default that of the model, or the whole
         image where it is not too large.
@@ -98,9 +101,13 @@ def estimate(
         The case's id in its data set: models that were trained on it are left out where others
         remain, as after cross-fitting; otherwise the estimate's note says so.
     precision : {"float32", "auto"}
-        ``"auto"``: networks compute in bfloat16 where the processor multiplies it in hardware and
-        it agrees with float32 on a part of this very image; about twice as fast. Which it was, is
-        in ``extra["precision"]``.
+        ``"auto"``: networks compute in bfloat16 where the device multiplies it in hardware and it
+        agrees with float32 on a part of this very image; about twice as fast. Which it was, is in
+        ``extra["precision"]``.
+    device : str
+        ``"auto"`` (a GPU of NVIDIA where there is one, else the processor), ``"cpu"``, ``"cuda"``
+        or ``"cuda:N"``. A module that is on a GPU stays there, and ONNX and exported programs run
+        on the processor. Which it was, is in ``extra["device"]``.
 
     Returns
     -------
@@ -134,6 +141,7 @@ def estimate(
         affine=affine,
         case_id=case_id,
         precision=precision,
+        device=device,
     )
     return finish(steps)
 
@@ -151,12 +159,14 @@ def iter_estimate(
     affine: npt.NDArray[np.float64] | None = None,
     case_id: str | None = None,
     precision: Precision = "float32",
+    device: str = "auto",
 ) -> Generator[Progress, None, Estimate]:
     """`estimate` in steps: for progress, and to cancel by closing the generator.
 
     Parameters
     ----------
-    image, model, method, n_samples, channel_axis, seed, patch, voxel_mm, affine, case_id, precision
+    image, model, method, n_samples, channel_axis, seed, patch, voxel_mm, affine, case_id
+    precision, device
         As for `estimate`.
 
     Yields
@@ -174,7 +184,8 @@ def iter_estimate(
     ValueError, InputError, MemoryError
         As `estimate`, at the first step.
     """
-    options = EstimateOptions(method, n_samples, seed, patch, precision)
+    options = EstimateOptions(method, n_samples, seed, patch, precision, device)
+    wanted = device_for(options.device)
     limit_threads()
     members, note = unseen(members_of(model), case_id)
     check_number(options.method, len(members), case_id)
@@ -195,8 +206,8 @@ def iter_estimate(
     known_mm = working.spacing_mm or (None if working.size else voxel_mm)
     fixed = any(member.fixed for member in members)
     seen = layout.patch if fixed else working_grid
-    sampler = sampler_for(options, members, seen, known_mm, fixed=fixed)
-    if options.precision == "auto" and native_bfloat16() and not fixed:
+    sampler = sampler_for(options, members, seen, known_mm, fixed=fixed, device=wanted)
+    if options.precision == "auto" and native_bfloat16(sampler.device) and not fixed:
         sampler.bfloat16 = bfloat16_agrees(sampler, inputs)
     maps = yield from _sample(layout, sampler, inputs)
     return Estimate(
@@ -212,6 +223,7 @@ def iter_estimate(
             "seed": str(options.seed),
             "patch": "x".join(map(str, layout.patch)),
             "precision": "bfloat16" if sampler.bfloat16 else "float32",
+            "device": name_of(sampler.device),
         },
     )
 
@@ -229,14 +241,13 @@ def _sample(
     blended = BlendedMaps(layout.image_grid) if len(layout) > 1 else None
     done = 0
     for window in layout:
-        moments = Moments()
+        moments = DeviceMoments()
         cuts = [layout.cut(x, window) for x in inputs]
         for p in sampler.samples(cuts, window.number):
             moments.update(layout.to_image(p, window))
             done += 1
             yield Progress(done, total, f"window {window.number + 1} of {len(layout)}")
         mean, variance, entropy = moments.maps()
-        assert entropy is not None
         if blended is None:
             return _Maps(mean, variance, entropy)
         blended.add(window.image, layout.importance(window), mean, variance, entropy)

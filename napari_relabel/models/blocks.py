@@ -29,6 +29,7 @@ from napari_relabel.io.estimatestore import EstimateStore
 from napari_relabel.io.lazy import SIDE, LazyImage, check_chunks
 from napari_relabel.io.tables import read_json
 from napari_relabel.models.blockwork import BlockWork, Inputs
+from napari_relabel.models.device import device_for, name_of
 from napari_relabel.models.inputs import check_shape
 from napari_relabel.models.lazyinput import Resized, Source
 from napari_relabel.models.members import Member, ModelLike, combined_hash, members_of, unseen
@@ -109,11 +110,13 @@ def iter_estimate_blocks(
     mm = image.geometry.voxel_mm
     note = remarks(note, members, working, _glimpse(image), mm, image.geometry.affine)
     yield Progress(0, 1, "preparing the image")
+    wanted = device_for(options.device)
     plan = {
         "image": image.sha256,
         "model": combined_hash(members),
         "classes": n_classes,
         "options": {name: _plain(value) for name, value in vars(options).items()},
+        "device": name_of(wanted),
     }
     _begin(folder, plan)
     grid = working.shape_for(image.grid, mm)
@@ -125,8 +128,8 @@ def iter_estimate_blocks(
     known_mm = working.spacing_mm or (None if working.size else mm)
     fixed = any(member.fixed for member in members)
     seen = layout.patch if fixed else grid
-    sampler = sampler_for(options, members, seen, known_mm, fixed=fixed)
-    if options.precision == "auto" and native_bfloat16() and not fixed:
+    sampler = sampler_for(options, members, seen, known_mm, fixed=fixed, device=wanted)
+    if options.precision == "auto" and native_bfloat16(sampler.device) and not fixed:
         start, size = central_box(grid)
         sampler.bfloat16 = bfloat16_agrees(sampler, inputs.cut(start, size))
     about = {
@@ -139,6 +142,7 @@ def iter_estimate_blocks(
             "seed": str(options.seed),
             "patch": "x".join(map(str, layout.patch)),
             "precision": "bfloat16" if sampler.bfloat16 else "float32",
+            "device": name_of(sampler.device),
         },
     }
     store = _store(folder, about, image, memory)

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from napari_relabel.core.arrays import FloatArray
 from napari_relabel.core.boxes import Box, boxes, common, shape_of, within
-from napari_relabel.core.moments import Moments
 from napari_relabel.core.progress import Progress
 from napari_relabel.io.estimatestore import EstimateStore
+from napari_relabel.models.devicemoments import DeviceMoments
 from napari_relabel.models.lazyinput import Prepared, Source
 from napari_relabel.models.members import Member
-from napari_relabel.models.network import Network
 from napari_relabel.models.preprocess import Normalisation, Preparation
 from napari_relabel.models.samplers import Sampler
 from napari_relabel.models.tiling import BlendedMaps, Layout, Window
@@ -52,7 +51,7 @@ class Inputs:
     def cut(self, start: Sequence[int], size: Sequence[int]) -> list[Tensor]:
         """One window for each network, shape (1, C, *size)."""
         cuts = {how: image.cut(start, size) for how, image in self._prepared.items()}
-        return [cuts[m.normalisation].to(Network(m.module).device) for m in self._members]
+        return [cuts[m.normalisation] for m in self._members]
 
 
 class _Needed(NamedTuple):
@@ -131,7 +130,7 @@ class BlockWork:
     def _sample(self, window: Window) -> Generator[None, None, None]:
         start = [span.start for span in window.spans]
         cuts = self._inputs.cut(start, self._layout.patch)
-        moments, samples = Moments(), []
+        moments, samples = DeviceMoments(), []
         for p in self._sampler.samples(cuts, window.number):
             if self._resampled:
                 samples.append(p.cpu().numpy())
@@ -162,14 +161,13 @@ class BlockWork:
         values = self._files.load(window.number)
         if not self._resampled:
             return np.array(values[(slice(None), *part)])
-        moments = Moments()
+        moments = DeviceMoments()
         for sample in values:
             p = torch.from_numpy(np.array(sample))
             moments.update(self._layout.to_image(p, window, part))
         return _stacked(moments)
 
 
-def _stacked(moments: Moments) -> FloatArray:
+def _stacked(moments: DeviceMoments) -> FloatArray:
     mean, variance, entropy = moments.maps()
-    assert entropy is not None
     return np.concatenate([mean, variance[None], entropy[None]])

@@ -11,13 +11,17 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 
-def quick_convolutions(enabled: bool = True) -> contextlib.AbstractContextManager[object]:
+def quick_convolutions(
+    device: torch.device, bfloat16: bool = False
+) -> contextlib.AbstractContextManager[object]:
     """Let oneDNN compute the float32 convolutions of single volumes while the block runs.
 
     Parameters
     ----------
-    enabled : bool
-        False where the block computes in bfloat16, for which torch asks oneDNN anyway.
+    device : torch.device
+        Where the block computes; elsewhere than on a CPU nothing is changed.
+    bfloat16 : bool
+        Whether it computes in bfloat16, for which torch asks oneDNN anyway.
 
     Returns
     -------
@@ -31,7 +35,8 @@ def quick_convolutions(enabled: bool = True) -> contextlib.AbstractContextManage
     volume and multiplies matrices: a rule made for pictures, that costs 3 to 15 times as long in
     3D. Sums are rounded in another order, else the result is the same.
     """
-    return _Quick() if enabled and _available() else contextlib.nullcontext()
+    wanted = device.type == "cpu" and not bfloat16 and _available()
+    return _Quick() if wanted else contextlib.nullcontext()
 
 
 def _available() -> bool:

@@ -42,9 +42,9 @@ class MaskSource:
         Parameters
         ----------
         x : Tensor, any float dtype
-            On the CPU, without a gradient to keep, in any layout. Masks are drawn in one order of
-            the elements whatever the layout, because that of a network's features depends on the
-            precision that it computes in.
+            Without a gradient to keep, in any layout. Masks are drawn in one order of the elements
+            whatever the layout, because that of a network's features depends on the precision that
+            it computes in. On a GPU they are other masks than on the processor.
         p : float
             Dropout probability in [0, 1), rounded to a multiple of 2**-16.
         inplace : bool
@@ -57,6 +57,8 @@ class MaskSource:
         """
         out = x if inplace else torch.empty_like(x)
         layout = channels_last(x.ndim - 2) if x.ndim in (4, 5) else torch.contiguous_format
+        if x.device.type != "cpu":
+            return torch.mul(x, self._kept(x, p, layout), out=out)
         if not x.is_contiguous(memory_format=layout):
             arranged = x.clone(memory_format=layout)
             return out.copy_(self.dropout(arranged, p, inplace=True))
@@ -73,6 +75,12 @@ class MaskSource:
             np.multiply(self.uint16(numbers.size) >= dropped, pattern, out=numbers)
             torch.mul(source[piece], torch.from_numpy(numbers).view(x.dtype), out=target[piece])
         return out
+
+    def _kept(self, x: Tensor, p: float, layout: torch.memory_format) -> Tensor:
+        """Factors for the elements of a tensor on a GPU, which draws them itself."""
+        generator = torch.Generator(x.device).manual_seed(int(self._bits.random_raw()) >> 1)
+        keep = torch.empty(x.shape, dtype=torch.bool, device=x.device, memory_format=layout)
+        return keep.bernoulli_(1 - p, generator=generator).to(x.dtype).div_(1 - p)
 
     def _room(self, n: int, dtype: np.dtype[Any]) -> np.ndarray[tuple[int], Any]:
         # Memory fresh from the system takes more time than what is done with it.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_relabel.io.errors import InputError
 from napari_relabel.models.checkpoint import Checkpoint, load_checkpoint
+from napari_relabel.models.fused import keep_fused
 from napari_relabel.models.unet import RelabelUNet
 
 MODEL_NAME = "model.pt"
@@ -27,7 +28,7 @@ class LoadedModel:
     checkpoint : Checkpoint
         What the file says about the network.
     network : RelabelUNet
-        In evaluation mode, on the CPU.
+        In evaluation mode, on the CPU; not to be changed, because quicker copies of it are kept.
     """
 
     path: Path
@@ -165,4 +166,5 @@ def model_files(path: Path | str) -> tuple[Path, ...]:
 
 def _load(file: Path) -> LoadedModel:
     checkpoint, network = load_checkpoint(file)
+    keep_fused(network)
     return LoadedModel(file, checkpoint, network)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_relabel.models.convolutions import quick_convolutions
+from napari_relabel.models.device import device_of, true_float32, window_memory
 from napari_relabel.models.unet import SMALLEST, RelabelUNet
 
 COMMON_MULTIPLE = 32
@@ -44,9 +44,7 @@ class Network:
     @property
     def device(self) -> torch.device:
         """Where the parameters are; the CPU for a module without any."""
-        for tensor in chain(self.module.parameters(), self.module.buffers()):
-            return tensor.device
-        return torch.device("cpu")
+        return device_of(self.module)
 
     @property
     def spatial_dims(self) -> int | None:
@@ -64,13 +62,15 @@ class Network:
 
         Parameters
         ----------
-        x : Tensor, shape (1, C, *grid), float32
+        x : Tensor, shape (1, C, *grid), dtype of the parameters
+            On any device.
         bfloat16 : bool
-            Whether convolutions and matrix products are computed in bfloat16.
+            Whether convolutions and matrix products of a float32 network are computed in bfloat16.
 
         Returns
         -------
         Tensor, shape (1, K, *grid), float32
+            Where the parameters are.
 
         Raises
         ------
@@ -80,18 +80,16 @@ class Network:
         MemoryError
             If there is not enough memory for this grid.
         """
+        x = x.to(self.device)
         try:
             with (
+                window_memory(x),
                 torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bfloat16),
-                quick_convolutions(not bfloat16),
+                quick_convolutions(x.device, bfloat16 or x.dtype == torch.bfloat16),
+                true_float32(),
             ):
                 output, grid = self._run(x)
         except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:
-            if "allocate memory" in str(error) or isinstance(error, torch.OutOfMemoryError):
-                raise MemoryError(
-                    f"not enough memory to run the network on a window of {tuple(x.shape[2:])}: "
-                    f"give a smaller patch"
-                ) from error
             raise ValueError(
                 f"the network failed on an input of shape {tuple(x.shape)} (1, channels, *grid): "
                 f"{error}"

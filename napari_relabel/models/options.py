@@ -27,8 +27,11 @@ class EstimateOptions:
     patch : tuple of int, optional
         Size of the sliding window on the working grid; by default that of the model.
     precision : {"float32", "auto"}
-        ``"auto"``: networks compute in bfloat16 where the processor multiplies it in hardware and
+        ``"auto"``: networks compute in bfloat16 where the device multiplies it in hardware and
         it agrees with float32 on a part of this very image; about twice as fast.
+    device : str
+        ``"auto"`` (a GPU of NVIDIA where there is one, else the processor), ``"cpu"``, ``"cuda"``
+        or ``"cuda:N"``. On a GPU a seed draws other masks than on the processor.
 
     Raises
     ------
@@ -41,6 +44,7 @@ class EstimateOptions:
     seed: int = 0
     patch: tuple[int, ...] | None = None
     precision: Precision = "float32"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.method not in get_args(SamplingMethod):

@@ -15,8 +15,13 @@ MAX_ERROR = 0.003
 _CHECKED = {2: 64, 3: 32}
 
 
-def native_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX).
+def native_bfloat16(device: torch.device | None = None) -> bool:
+    """Whether bfloat16 is multiplied in hardware (a processor's AVX512-BF16 or AMX, or a GPU's).
+
+    Parameters
+    ----------
+    device : torch.device, optional
+        By default the processor.
 
     Returns
     -------
@@ -24,6 +29,8 @@ def native_bfloat16() -> bool:
         False where torch cannot tell, too: without such hardware bfloat16 is many times slower
         than float32.
     """
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     # Private names of torch, which may go: then float32 is the safe answer.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in probes)

@@ -10,15 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from napari_relabel.models.device import NOT_COPIED
 from napari_relabel.models.dropout import MaskSource, replace_dropout, training_mode_of
 from napari_relabel.models.network import Network
 from napari_relabel.models.unet import channels_last, fold_norm
 
 #: Difference of logits, as a share of the largest, up to which a copy is as good as the original.
 _ROUNDING = 1e-4
-
-#: What copying a module may raise: tensors that are no leaves, handles of other libraries.
-_NOT_COPIED = (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError)
 
 
 def quick_copy(module: nn.Module, source: MaskSource, x: Tensor) -> nn.Module | None:
@@ -43,7 +41,7 @@ def quick_copy(module: nn.Module, source: MaskSource, x: Tensor) -> nn.Module | 
         return None
     try:
         copied: Any = copy.deepcopy(module).requires_grad_(False)
-    except _NOT_COPIED:
+    except NOT_COPIED:
         return None
     for part in copied.modules():
         part.training = False

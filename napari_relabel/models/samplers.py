@@ -8,7 +8,7 @@ trace: modes, batch-norm statistics and random generators are as before at every
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeGuard
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,25 +16,18 @@ from torch import Tensor, nn
 
 from napari_relabel.core.estimate import Method
 from napari_relabel.models.augment import SCALES, Augmentation, augmentations
-from napari_relabel.models.convolutions import quick_convolutions
+from napari_relabel.models.device import CPU, placed, where
 from napari_relabel.models.dropout import (
     MaskSource,
     all_but_norms,
     dropout_layers,
-    replace_dropout,
     seeded,
     training_mode_of,
 )
-from napari_relabel.models.network import Network, checked_logits, crop_to, to_probabilities
+from napari_relabel.models.fast import NO_SPREAD, FastUNet, StillNetwork, differ
+from napari_relabel.models.network import Network, checked_logits, to_probabilities
 from napari_relabel.models.quick import quick_copy
-from napari_relabel.models.unet import RelabelUNet, channels_last
-
-NO_SPREAD = (
-    "two passes of this network with its dropout active are identical, so Monte Carlo dropout "
-    "would show a flat map: use method 'tta', an ensemble of networks, or a network with dropout "
-    "(a TorchScript network traced in evaluation mode has lost its dropout)"
-)
-
+from napari_relabel.models.unet import RelabelUNet
 
 #: Voxels a side, at most, of what a network is tried on before it is sampled.
 _PROBE = 48
@@ -56,6 +49,11 @@ class Sampler(Protocol):
     method: Method
     n_samples: int
     bfloat16: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where samples are drawn, and left."""
+        ...
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Draw `n_samples` samples for one window.
@@ -90,18 +88,31 @@ class DropoutSampler:
         N, at least 2.
     seed : int
         Seed of the masks.
+    device : torch.device
+        Where a network that is on the processor is to compute, in a copy.
     """
 
     method: Method = "mcdo"
 
-    def __init__(self, module: nn.Module, n_samples: int, seed: int) -> None:
+    def __init__(
+        self, module: nn.Module, n_samples: int, seed: int, device: torch.device = CPU
+    ) -> None:
         self.n_samples = n_samples
         self.bfloat16 = False
         self._seed = seed
-        self._fast = FastUNet(module) if _is_fast(module) else None
+        self._fast: FastUNet | None = None
+        if isinstance(module, RelabelUNet):
+            self._fast = FastUNet(module, where(module, device))
+        else:
+            module = placed(module, device)
         self._network = Network(module)
         self._active: frozenset[nn.Module] | None = None
         self._masks = MaskSource()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._network.device if self._fast is None else self._fast.device
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Draw the samples; ValueError where the network turns out to have no dropout."""
@@ -111,6 +122,7 @@ class DropoutSampler:
             for logits in self._fast.logits(x, self.n_samples, *seeds, bfloat16=self.bfloat16):
                 yield to_probabilities(checked_logits(logits, x.shape[2:]))
             return
+        x = x.to(self.device)
         if self._active is None:
             self._active = self._prepare(x)
         for n in range(self.n_samples):
@@ -128,7 +140,8 @@ class DropoutSampler:
             noise = _noise(x)
             active = self._find_dropout(noise)
         module = self._network.module
-        if active == dropout_layers(module) and self._network.device.type == "cpu":
+        # A GPU draws the masks of torch's own layers in no time.
+        if active == dropout_layers(module) and self.device.type == "cpu":
             quick = quick_copy(module, self._masks, noise)
             if quick is not None:
                 self._network = Network(quick)
@@ -149,78 +162,9 @@ class DropoutSampler:
                 with torch.no_grad():
                     for buffer, kept in learnt:
                         buffer.copy_(kept)
-            if not learnt and _differ(first, second):
+            if not learnt and differ(first, second):
                 return active
         raise ValueError(NO_SPREAD)
-
-
-class FastUNet:
-    """A copy of a `RelabelUNet` on the CPU that is quick to sample.
-
-    Batch norms are folded into convolutions, the deterministic part is computed once per batch, and
-    masks come from a `MaskSource`. The copy does not follow later training.
-
-    Parameters
-    ----------
-    network : RelabelUNet
-        On the CPU; left as it is.
-
-    Raises
-    ------
-    ValueError
-        If two passes are identical: it has no dropout.
-    """
-
-    def __init__(self, network: RelabelUNet) -> None:
-        self._masks = MaskSource()
-        dims = network.config.spatial_dims
-        self._layout = channels_last(dims)
-        self._unet = network.fused()
-        self._half: RelabelUNet | None = None
-        self._network = Network(self._unet)
-        if not replace_dropout(self._unet, self._masks):
-            raise ValueError(NO_SPREAD)
-        shape = (1, network.config.in_channels, *[32] * dims)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        if not _differ(*self.logits(noise, 2, 0)):
-            raise ValueError(NO_SPREAD)
-
-    def logits(
-        self, x: Tensor, n_samples: int, *seeds: int, bfloat16: bool = False
-    ) -> Iterator[Tensor]:
-        """Draw logits of a batch.
-
-        Parameters
-        ----------
-        x : Tensor, shape (B, C, *grid), float32
-            Normalised; any number of images.
-        n_samples : int
-            How many to draw.
-        *seeds : int
-            Integers >= 0 that the masks depend on, together with the number of the sample.
-        bfloat16 : bool
-            Whether everything between `x` and the logits is computed in bfloat16.
-
-        Yields
-        ------
-        Tensor, shape (B, K, *grid), float32
-        """
-        unet = self._in_bfloat16() if bfloat16 else self._unet
-        # A context must not stay open between the steps of a generator.
-        with torch.inference_mode(), quick_convolutions(not bfloat16):
-            padded = self._network.pad(x).contiguous(memory_format=self._layout)
-            prefix = unet.encode(padded.bfloat16() if bfloat16 else padded)
-        for n in range(n_samples):
-            self._masks.seed(*seeds, n)
-            with torch.inference_mode(), quick_convolutions(not bfloat16):
-                logits = crop_to(unet.decode(prefix), x.shape[2:]).float()
-            yield logits
-
-    def _in_bfloat16(self) -> RelabelUNet:
-        # Converted once: autocast would convert the weights in every pass.
-        if self._half is None:
-            self._half = self._unet.fused().bfloat16()
-        return self._half
 
 
 class EnsembleSampler:
@@ -230,20 +174,27 @@ class EnsembleSampler:
     ----------
     modules : sequence of nn.Module
         At least two, with the same classes.
+    device : torch.device
+        As for `DropoutSampler`.
     """
 
     method: Method = "ensemble"
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
+    def __init__(self, modules: Sequence[nn.Module], device: torch.device = CPU) -> None:
         self.n_samples = len(modules)
         self.bfloat16 = False
-        self._networks = [_still(module) for module in modules]
+        self._networks = [StillNetwork(module, device) for module in modules]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first network computes."""
+        return self._networks[0].device
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Predict with every network, each on its own input."""
         channels = None
         for network, x in zip(self._networks, inputs, strict=True):
-            p = _predict(network, x, self.bfloat16)
+            p = network.probabilities(x, self.bfloat16)
             if channels is not None and p.shape[0] != channels:
                 raise ValueError(
                     f"the networks of an ensemble must have the same outputs, found {channels} "
@@ -271,6 +222,8 @@ class AugmentationSampler:
         Plane in which it may be turned.
     scales : sequence of float
         Factors by which it may be resized, 1 among them.
+    device : torch.device
+        As for `DropoutSampler`.
     """
 
     method: Method = "tta"
@@ -283,21 +236,27 @@ class AugmentationSampler:
         ndim: int,
         plane: tuple[int, int] | None,
         scales: Sequence[float] = SCALES,
+        device: torch.device = CPU,
     ) -> None:
         identity, *others = augmentations(ndim, plane=plane, scales=scales)
         order = np.random.default_rng(seed).permutation(len(others))[: n_samples - 1]
         self.augmentations: tuple[Augmentation, ...] = (identity, *(others[i] for i in order))
         self.n_samples = len(self.augmentations)
         self.bfloat16 = False
-        self._network = _still(module)
+        self._network = StillNetwork(module, device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._network.device
 
     def samples(self, inputs: Sequence[Tensor], window: int) -> Iterator[Tensor]:
         """Predict every changed image and map the prediction back."""
-        x = inputs[0]
+        x = inputs[0].to(self._network.device)
         for augmentation in self.augmentations:
             with torch.inference_mode():
                 changed = augmentation.apply(x)
-            p = _predict(self._network, changed, self.bfloat16)
+            p = self._network.probabilities(changed, self.bfloat16)
             with torch.inference_mode():
                 back = augmentation.invert(p, x.shape[2:])
             yield back
@@ -322,30 +281,3 @@ def _draw(
         seeded(network.device, *seeds),
     ):
         return network.logits(x, bfloat16=bfloat16)
-
-
-def _still(module: nn.Module) -> Network:
-    return Network(module.fused() if isinstance(module, RelabelUNet) else module)
-
-
-def _predict(network: Network, x: Tensor, bfloat16: bool) -> Tensor:
-    if isinstance(network.module, RelabelUNet):
-        # Our own copy, which is in evaluation mode and draws nothing.
-        with torch.inference_mode():
-            return network.probabilities(x, bfloat16=bfloat16)
-    # Seeded, because functional dropout without a training flag is active in any mode.
-    with (
-        torch.inference_mode(),
-        training_mode_of(network.module, frozenset()),
-        seeded(network.device, 0),
-    ):
-        return network.probabilities(x, bfloat16=bfloat16)
-
-
-def _is_fast(module: nn.Module) -> TypeGuard[RelabelUNet]:
-    return isinstance(module, RelabelUNet) and Network(module).device.type == "cpu"
-
-
-def _differ(a: Tensor, b: Tensor) -> bool:
-    # More than the rounding of sums whose order threads may change.
-    return bool((a - b).abs().max() > 1e-5 * a.abs().max().clamp(min=1))

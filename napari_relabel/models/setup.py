@@ -11,9 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_relabel.models.augment import plane_of_rotation
+from napari_relabel.models.augment import SCALES, plane_of_rotation
 from napari_relabel.models.members import Member
-from napari_relabel.models.network import Network
 from napari_relabel.models.options import EstimateOptions
 from napari_relabel.models.placement import Orientation
 from napari_relabel.models.precision import agree, central
@@ -145,7 +144,7 @@ def inputs_of(
         if key not in prepared:
             values = prepare(array, key, working, voxel_mm)
             prepared[key] = torch.from_numpy(values)[None]
-        inputs.append(prepared[key].to(Network(member.module).device))
+        inputs.append(prepared[key])
     return inputs
 
 
@@ -156,6 +155,7 @@ def sampler_for(
     spacing_mm: Sequence[float] | None,
     *,
     fixed: bool,
+    device: torch.device,
 ) -> Sampler:
     """The sampler that options ask for.
 
@@ -171,6 +171,8 @@ def sampler_for(
         Voxel size on it.
     fixed : bool
         Whether they take no other size.
+    device : torch.device
+        Where networks compute that can be moved there.
 
     Returns
     -------
@@ -183,16 +185,20 @@ def sampler_for(
     """
     modules = [member.module for member in members]
     if options.method == "ensemble":
-        return EnsembleSampler(modules)
+        return EnsembleSampler(modules, device)
     if options.method == "mcdo":
-        return DropoutSampler(modules[0], options.n_samples, options.seed)
+        return DropoutSampler(modules[0], options.n_samples, options.seed, device)
     plane = plane_of_rotation(grid, spacing_mm)
-    if not fixed:
-        return AugmentationSampler(modules[0], options.n_samples, options.seed, len(grid), plane)
-    if plane is not None and grid[plane[0]] != grid[plane[1]]:
+    if fixed and plane is not None and grid[plane[0]] != grid[plane[1]]:
         plane = None
     return AugmentationSampler(
-        modules[0], options.n_samples, options.seed, len(grid), plane, scales=(1.0,)
+        modules[0],
+        options.n_samples,
+        options.seed,
+        len(grid),
+        plane,
+        scales=(1.0,) if fixed else SCALES,
+        device=device,
     )
 
 

@@ -136,9 +136,7 @@ class Layout:
             x = x.index_select(axis, index.to(x.device))
         return x
 
-    def to_image(
-        self, p: Tensor, window: Window, part: tuple[slice, ...] | None = None
-    ) -> FloatArray:
+    def to_image(self, p: Tensor, window: Window, part: tuple[slice, ...] | None = None) -> Tensor:
         """Bring probabilities (K, *patch) to the voxels ``window.image`` of the image grid.
 
         Parameters
@@ -152,7 +150,8 @@ class Layout:
 
         Returns
         -------
-        ndarray, shape (K, *voxels), float32
+        Tensor, shape (K, *voxels), float32
+            Where `p` is, contiguous.
         """
         if part is None:
             part = tuple(slice(0, s.image.stop - s.image.start) for s in window.spans)
@@ -167,8 +166,7 @@ class Layout:
                     out = out.narrow(axis, along.start, along.stop - along.start)
             if any(w is not None for w in weights):
                 out.clamp_(0, 1)
-            array: FloatArray = np.ascontiguousarray(out.cpu().numpy())
-            return array
+            return out.contiguous()
 
     def importance(self, window: Window) -> FloatArray:
         """Weight of each voxel of ``window.image``, in [0.001, 1]."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -90,11 +89,12 @@ class RelabelUNet(BasicUNet):
 
     Notes
     -----
-    ``forward`` is MONAI's, but for `fused` copies. ``decode(encode(x))`` gives the same
-    logits with everything before the first dropout done once for any number of samples: the encoder
-    is deterministic, and a convolution over the concatenation [skip; up] is the sum of one over the
-    skip, which is kept, and one over the upsampled features, which is sampled. Grids of any size
-    from 16 voxels per axis work; odd sizes are padded by one voxel on the way up.
+    ``forward`` is MONAI's, but for the copies of `napari_relabel.models.fused`, which are `split`.
+    ``decode(encode(x))`` gives the same logits with everything before the first dropout done once
+    for any number of samples: the encoder is deterministic, and a convolution over the
+    concatenation [skip; up] is the sum of one over the skip, which is kept, and one over the
+    upsampled features, which is sampled. Grids of any size from 16 voxels per axis work; odd sizes
+    are padded by one voxel on the way up.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -108,7 +108,7 @@ class RelabelUNet(BasicUNet):
             dropout=config.dropout,
         )
         self.config = config
-        self._split = False
+        self.split = False
         for block in (self.conv_0, self.down_1, self.down_2, self.down_3):
             for module in block.modules():
                 if isinstance(module, nn.Dropout):
@@ -116,7 +116,7 @@ class RelabelUNet(BasicUNet):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images, shape (B, K, *grid)."""
-        if self._split:
+        if self.split:
             return self.decode(self.encode(x))
         return cast("Tensor", super().forward(x))
 
@@ -150,45 +150,28 @@ class RelabelUNet(BasicUNet):
         bottleneck = first.adn.N(first.conv(coarsest.max_pooling(x)))
         return Prefix(bottleneck, tuple(reversed(skips)))
 
-    def decode(self, prefix: Prefix) -> Tensor:
+    def decode(self, prefix: Prefix, times: int = 1) -> Tensor:
         """Finish the forward pass, with fresh dropout masks where dropout is active.
 
         Parameters
         ----------
         prefix : Prefix
             From `encode`, for B images; it is left as it is.
+        times : int
+            How often, at once, each time with other masks.
 
         Returns
         -------
-        Tensor, shape (B, K, *grid)
-            Logits.
+        Tensor, shape (times * B, K, *grid)
+            Logits of all images, then all of them again.
         """
         bottleneck = _block(self.down_4).convs
-        x = bottleneck.conv_1(_drop_and_activate(bottleneck, prefix.bottleneck.clone()))
+        start = prefix.bottleneck
+        start = start.clone() if times == 1 else torch.cat([start] * times)
+        x = bottleneck.conv_1(_drop_and_activate(bottleneck, start))
         for level, skip in zip(self._levels(), prefix.skips, strict=True):
             x = _finish_level(level, x, skip)
         return cast("Tensor", self.final_conv(x))
-
-    def fused(self) -> RelabelUNet:
-        """Copy for inference with every batch norm folded into the convolution before it.
-
-        It never joins a skip and what comes up to one array: with the layout that the convolutions
-        of a CPU are fastest on, a pass takes about half as long.
-        """
-        network: RelabelUNet = _copied(self)
-        for block in map(_block, network.modules()):
-            if hasattr(block, "adn") and isinstance(block.adn.N, nn.modules.batchnorm._BatchNorm):
-                fold_norm(block.conv, block.adn.N)
-                block.adn.N = nn.Identity()
-            elif isinstance(block, nn.Dropout):
-                # Nothing but dropout sees what the convolution before it gave.
-                block.inplace = True
-        network.eval()
-        # Typed stubs of Module.to know no memory format.
-        arranged: Any = network
-        arranged.to(memory_format=channels_last(self.config.spatial_dims))
-        network._split = True
-        return network
 
     def _levels(self) -> Iterator[Any]:
         yield from map(_block, (self.upcat_4, self.upcat_3, self.upcat_2, self.upcat_1))
@@ -197,21 +180,6 @@ class RelabelUNet(BasicUNet):
 def channels_last(spatial_dims: int) -> torch.memory_format:
     """The layout of features that the convolutions of a CPU are fastest on."""
     return torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
-
-
-def _copied(module: nn.Module) -> Any:
-    # copy.deepcopy takes as long as a pass over an image of 256 x 256.
-    copied = copy.copy(module)
-    copied.__dict__ |= {
-        "_parameters": {k: _frozen(p) for k, p in module._parameters.items()},
-        "_buffers": {k: b if b is None else b.clone() for k, b in module._buffers.items()},
-        "_modules": {k: m if m is None else _copied(m) for k, m in module._modules.items()},
-    }
-    return copied
-
-
-def _frozen(parameter: nn.Parameter | None) -> nn.Parameter | None:
-    return parameter if parameter is None else nn.Parameter(parameter.detach().clone(), False)
 
 
 def fold_norm(conv: nn.Module, norm: nn.Module) -> None:
@@ -250,7 +218,8 @@ def _joined(level: Any, x: Tensor, skip: Tensor) -> Tensor:
         up = functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
     weight = level.convs.conv_0.conv.weight
     half = _convolve(up, weight[:, -up.shape[1] :], None)
-    half += skip
+    # The same skips for every repetition of the batch.
+    half.view(-1, *skip.shape).add_(skip)
     return half
 
 

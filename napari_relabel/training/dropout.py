@@ -1,4 +1,4 @@
-"""Dropout for training on the CPU: that of torch with cheaper masks."""
+"""Dropout for training: that of torch with masks that are cheaper on the CPU."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TrainingDropout(nn.Dropout):
         Parameters
         ----------
         x : Tensor, any float dtype
-            On the CPU, dense in memory in any layout.
+            Dense in memory in any layout.
 
         Returns
         -------

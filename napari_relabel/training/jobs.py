@@ -31,12 +31,15 @@ class TrainJob:
         With its own seed.
     out : Path
         Its RUN folder.
+    device : str
+        Where, as for `napari_relabel.training.loop.train`.
     """
 
     name: str
     dataset: Dataset
     options: TrainOptions
     out: Path
+    device: str = "auto"
 
 
 def plan_jobs(
@@ -46,6 +49,7 @@ def plan_jobs(
     *,
     members: int = 1,
     folds: int = 1,
+    device: str = "auto",
 ) -> tuple[TrainJob, ...]:
     """Plan the networks of an ensemble, of a cross-fit, or of both.
 
@@ -63,6 +67,8 @@ def plan_jobs(
     folds : int
         Parts into which the training cases are drawn at random; the networks of fold i are
         trained on all cases but the i-th part. 1: on all cases.
+    device : str
+        Where, as for `napari_relabel.training.loop.train`.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def plan_jobs(
             parts = [f"fold-{fold}"] * (folds > 1) + [f"member-{member}"] * (members > 1)
             name = "-".join(parts) or "network"
             own = replace(options, seed=options.seed + member, validation_fraction=0.0)
-            jobs.append(TrainJob(name, marked, own, out / name))
+            jobs.append(TrainJob(name, marked, own, out / name, device))
     return tuple(jobs)
 
 
@@ -124,7 +130,8 @@ def train_jobs(
         def show(progress: TrainProgress, name: str = job.name) -> TrainProgress:
             return progress._replace(message=f"{name}, {progress.message}")
 
-        results[job.name] = yield from relay(train(job.dataset, job.options, job.out), show)
+        steps = train(job.dataset, job.options, job.out, job.device)
+        results[job.name] = yield from relay(steps, show)
     return results
 
 

@@ -16,8 +16,10 @@ from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.moments import Moments
 from napari_relabel.models.augment import augmentations, plane_of_rotation
 from napari_relabel.models.convolutions import quick_convolutions
+from napari_relabel.models.device import device_of
+from napari_relabel.models.fast import FastUNet
+from napari_relabel.models.fused import fused
 from napari_relabel.models.options import SamplingMethod
-from napari_relabel.models.samplers import FastUNet
 from napari_relabel.models.tiling import BlendedMaps, Layout
 from napari_relabel.models.unet import RelabelUNet, channels_last
 from napari_relabel.training.cases import TrainingCase
@@ -189,7 +191,7 @@ class _Sampler:
         self._n = len(networks) if method == "ensemble" else n_samples
         self._fast = FastUNet(networks[0]) if method == "mcdo" else None
         # Fused copies: faster, and the networks keep their mode.
-        self._still = [] if method == "mcdo" else [network.fused() for network in networks]
+        self._still = [] if method == "mcdo" else [fused(network) for network in networks]
 
     def pictures(self, x: Tensor, number: int) -> list[Opinion]:
         moments = [Moments(entropies=False) for _ in x]
@@ -205,7 +207,7 @@ class _Sampler:
         for window in layout:
             moments = Moments(entropies=False)
             for p in self._samples(layout.cut(x, window), number, window.number):
-                moments.update(layout.to_image(torch.from_numpy(p[0]), window))
+                moments.update(layout.to_image(torch.from_numpy(p[0]), window).numpy())
             mean, variance, _ = moments.maps()
             blended.add(window.image, layout.importance(window), mean, variance, variance)
         return [self._opinion(blended.mean, blended.variance)]
@@ -231,9 +233,10 @@ class _Sampler:
                 yield np.clip(np.stack(back), 0, 1)
 
     def _predict(self, network: RelabelUNet, x: Tensor) -> Tensor:
-        precision = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16)
-        with torch.inference_mode(), precision, quick_convolutions(not self.bfloat16):
-            logits: Tensor = network(x.contiguous(memory_format=channels_last(x.ndim - 2)))
+        x = x.to(device_of(network), memory_format=channels_last(x.ndim - 2))
+        precision = torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
+        with torch.inference_mode(), precision, quick_convolutions(x.device, self.bfloat16):
+            logits: Tensor = network(x)
         return logits
 
     def _opinion(self, mean: FloatArray, variance: FloatArray) -> Opinion:
@@ -250,4 +253,4 @@ def _difference(some: Sequence[Opinion], others: Sequence[Opinion]) -> float:
 def _probabilities(logits: Tensor) -> npt.NDArray[np.float32]:
     logits = logits.float()
     p = torch.sigmoid(logits) if logits.shape[1] == 1 else logits.softmax(dim=1)
-    return p.numpy()
+    return p.cpu().numpy()

@@ -124,6 +124,7 @@ def read_metrics(folder: Path | str) -> tuple[EpochMetrics, ...]:
                     seconds=float(row["seconds"]),
                     # Runs of earlier versions have no columns of these names.
                     **{name: _number(row.get(name) or "") for name in _OPTIONAL},
+                    device=row.get("device") or "cpu",
                 )
                 for row in csv.DictReader(file)
             )

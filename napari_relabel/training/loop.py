@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
+import torch
+
 from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import Dataset
 from napari_relabel.io.errors import InputError
+from napari_relabel.models.device import device_for
 from napari_relabel.models.threads import limit_threads
 from napari_relabel.training.cases import load_cases, trusted_indices
 from napari_relabel.training.claims import claim
@@ -20,7 +23,7 @@ __all__ = ["TrainProgress", "TrainResult", "train"]
 
 
 def train(
-    dataset: Dataset, options: TrainOptions, out: Path | str
+    dataset: Dataset, options: TrainOptions, out: Path | str, device: str = "auto"
 ) -> Generator[TrainProgress, None, TrainResult]:
     """Train a network.
 
@@ -33,8 +36,12 @@ def train(
     out : Path or str
         RUN folder to write. Where it holds an unfinished run with the same options on the same
         data, that run goes on after its last finished epoch and ends with the result, bit for
-        bit, that it would have had without the interruption (on the same machine and number of
+        bit, that it would have had without the interruption (on the same processor and number of
         threads).
+    device : str
+        ``"auto"`` (a GPU of NVIDIA where there is one, else the processor), ``"cpu"``, ``"cuda"``
+        or ``"cuda:N"``. A GPU adds up in any order: there the same run gives the same numbers only
+        to rounding, and training carries that on. A run may go on on another device.
 
     Yields
     ------
@@ -52,6 +59,10 @@ def train(
         If the data or the folder cannot be used; the message says why and what to do.
     FloatingPointError
         If the loss is no longer finite.
+    ValueError
+        If there is no such device.
+    MemoryError
+        If a batch does not fit on it.
 
     Examples
     --------
@@ -59,6 +70,7 @@ def train(
     ...     print(progress.message)
     """
     limit_threads()
+    where = device_for(device)
     folder = RunFolder(out, options)
     with claim(folder.lock_path) as mine:
         if not mine:
@@ -66,11 +78,11 @@ def train(
                 f"{out} is being trained by another process: wait for it, or train in another "
                 "folder"
             )
-        return (yield from _train(dataset, options, folder))
+        return (yield from _train(dataset, options, folder, where))
 
 
 def _train(
-    dataset: Dataset, options: TrainOptions, folder: RunFolder
+    dataset: Dataset, options: TrainOptions, folder: RunFolder, device: torch.device
 ) -> Generator[TrainProgress, None, TrainResult]:
     reading = load_cases(dataset, options)
     cases = yield from relay(
@@ -80,6 +92,6 @@ def _train(
         # Before the folder holds a run that could never go on.
         trusted_indices(cases, options.correction.trusted)
     folder.start(dataset, cases)
-    run = Run(dataset, options, folder, cases)
+    run = Run(dataset, options, folder, cases, device)
     yield from run.epochs()
     return run.result()

@@ -41,7 +41,7 @@ def reweighted_loss(
     Parameters
     ----------
     network : nn.Module
-        In training mode, on the CPU. Its gradients are left alone.
+        In training mode, where all tensors are. Its gradients are left alone.
     images : Tensor, shape (B, C, *grid), float32
         Normalised; in the memory format that the network should compute in.
     targets : Tensor, shape (B, 1, *grid), int64
@@ -78,14 +78,14 @@ def reweighted_loss(
     because torch's formula for batch norm then mixes dtypes, and is less precise.
     """
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bfloat16):
         clean_logits = functional_call(network, _buffers(network), (clean_images,))
     clean_loss = _cross_entropy(clean_logits, clean_targets).mean()
     direction = torch.autograd.grad(clean_loss, list(parameters.values()))
     with (
         torch.random.fork_rng(devices=[]),
         torch.no_grad(),
-        torch.autocast("cpu", enabled=False),
+        torch.autocast(images.device.type, enabled=False),
         forward_ad.dual_level(),
     ):
         moving = {
@@ -97,7 +97,7 @@ def reweighted_loss(
         slopes: Tensor = forward_ad.unpack_dual(losses).tangent  # type: ignore[no-untyped-call]
     useful = slopes.clamp(min=0)
     total = useful.sum()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bfloat16):
         logits = network(images)
     if total == 0:
         return Reweighted(None, useful)

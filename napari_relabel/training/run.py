@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from napari_relabel.core.arrays import LabelArray
 from napari_relabel.core.progress import relay
 from napari_relabel.io.dataset import Dataset
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
+from napari_relabel.models.device import name_of
 from napari_relabel.models.familiar import Familiar
 from napari_relabel.models.unet import RelabelUNet
 from napari_relabel.training.cases import Cases
@@ -54,10 +56,17 @@ class Run:
         Where it is kept; a state found there is gone on from.
     cases : Cases
         In memory.
+    device : torch.device
+        Where networks are trained.
     """
 
     def __init__(
-        self, dataset: Dataset, options: TrainOptions, folder: RunFolder, cases: Cases
+        self,
+        dataset: Dataset,
+        options: TrainOptions,
+        folder: RunFolder,
+        cases: Cases,
+        device: torch.device,
     ) -> None:
         self.options = options
         self.folder = folder
@@ -75,7 +84,7 @@ class Run:
         side_by_side = isinstance(how, Relabelling) and how.method == "ensemble"
         members = how.n_samples if isinstance(how, Relabelling) and side_by_side else 1
         self.trainers = [
-            Trainer(cases, replace(options, seed=options.seed + i)) for i in range(members)
+            Trainer(cases, replace(options, seed=options.seed + i), device) for i in range(members)
         ]
         self.history: list[EpochMetrics] = []
         self.best = _Best()
@@ -116,6 +125,7 @@ class Run:
                 dice_given=float(given.mean()) if given.size else None,
                 label_dice=label_dice,
                 label_change=label_change,
+                device=name_of(self.trainers[0].device),
             )
             self.history.append((yield from self._correct(metrics)))
             self._save(validation.dice)

@@ -56,6 +56,8 @@ class EpochMetrics:
     steadiness : float, optional
         How far the corrections that this epoch's network would make agree with those of the epoch
         before, in [0, 1] (see `napari_relabel.training.onset`); until correcting begins.
+    device : str
+        Where the network was trained in this epoch.
     """
 
     epoch: int
@@ -69,6 +71,7 @@ class EpochMetrics:
     uncertainty: float | None = None
     correcting_seconds: float | None = None
     steadiness: float | None = None
+    device: str = "cpu"
 
 
 class RunFolder:

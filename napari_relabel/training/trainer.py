@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_relabel.core.arrays import LabelArray
+from napari_relabel.models.device import CPU, memory_errors
+from napari_relabel.models.dropout import seeded
 from napari_relabel.models.unet import RelabelUNet, UNetConfig, channels_last
 from napari_relabel.training.augment import AugmentOptions
 from napari_relabel.training.cases import Cases, clean_labels, trusted_indices
@@ -50,6 +52,8 @@ class Trainer:
         In memory.
     options : TrainOptions
         What decides the run.
+    device : torch.device
+        Where the network is trained.
 
     Attributes
     ----------
@@ -60,9 +64,10 @@ class Trainer:
         Epochs finished.
     """
 
-    def __init__(self, cases: Cases, options: TrainOptions) -> None:
+    def __init__(self, cases: Cases, options: TrainOptions, device: torch.device = CPU) -> None:
         self.cases = cases
         self.options = options
+        self.device = device
         self.labels: list[LabelArray] = [case.given for case in cases.train]
         how = options.correction
         self._clean = trusted_indices(cases, how.trusted) if isinstance(how, Reweighting) else []
@@ -76,11 +81,12 @@ class Trainer:
             features=options.features,
             dropout=options.dropout,
         )
-        with _seeded(options.seed, 3):
+        # On the processor, so that training begins with the same weights on any device.
+        with seeded(CPU, options.seed, 3):
             self.network = RelabelUNet(config)
         use_training_dropout(self.network)
         self._layout = channels_last(options.spatial_dims)
-        self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.network.to(device, memory_format=self._layout)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         self._loss = make_loss(
             options.loss, config.out_channels, over_batch=options.working.patch is not None
@@ -110,6 +116,8 @@ class Trainer:
         ------
         FloatingPointError
             If the loss is no longer finite.
+        MemoryError
+            If a batch does not fit into the memory of the device.
         """
         epoch = self.epoch + 1
         options = self.options
@@ -126,8 +134,8 @@ class Trainer:
             )
             self._set_learning_rate((epoch - 1) * len(batches) + step)
             clean = self._clean_batch(rng)
-            with _seeded(options.seed, 5, epoch, step):
-                loss = self._step(images, targets, clean)
+            with self._memory(), seeded(self.device, options.seed, 5, epoch, step):
+                loss = self._step(*self._here(images, targets), clean)
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss became {loss} in epoch {epoch}, step {step + 1}: lower the "
@@ -161,10 +169,9 @@ class Trainer:
         else:
             found = reweighted_loss(
                 self.network,
-                images.contiguous(memory_format=self._layout),
+                images,
                 targets,
-                clean[0].contiguous(memory_format=self._layout),
-                clean[1],
+                *self._here(*clean),
                 bfloat16=self.options.bfloat16,
             )
             if found.loss is None:
@@ -207,15 +214,22 @@ class Trainer:
                 options,
                 rng,
             )
-            with torch.no_grad(), _seeded(options.seed, 7, epoch, number):
-                self._logits(images)
+            with torch.no_grad(), seeded(self.device, options.seed, 7, epoch, number):
+                self._logits(images.to(self.device, memory_format=self._layout))
             yield
         for norm, momentum in zip(norms, usual, strict=True):
             norm.momentum = momentum
 
+    def _memory(self) -> AbstractContextManager[None]:
+        size = self.options.batch_size
+        doing = f"train on {size} windows of {self.options.window} at once"
+        return memory_errors(self.device, doing, "give a smaller batch size or window")
+
+    def _here(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return images.to(self.device, memory_format=self._layout), targets.to(self.device)
+
     def _logits(self, images: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=self._layout)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.options.bfloat16):
             logits: Tensor = self.network(images)
         return logits.float()
 
@@ -227,11 +241,3 @@ class Trainer:
             ) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-
-
-@contextmanager
-def _seeded(*entropy: int) -> Iterator[None]:
-    seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed) >> 1)
-        yield

@@ -12,6 +12,7 @@ import torch
 from napari_relabel.core.arrays import LabelArray, most_probable
 from napari_relabel.core.metrics import dice_per_class
 from napari_relabel.io.volume import read_labels
+from napari_relabel.models.device import device_of
 from napari_relabel.models.network import to_probabilities
 from napari_relabel.models.tiling import BlendedMaps, Layout
 from napari_relabel.models.unet import RelabelUNet
@@ -99,14 +100,15 @@ def predict(
     for network in networks:
         network.eval()
     image = torch.from_numpy(options.normalisation(case.image))[None]
+    device = device_of(networks[0])
     layout = Layout(case.grid, image.shape[2:], options.working.patch)
     blended = BlendedMaps(case.grid)
     nothing = np.zeros(case.grid, np.float32)
     for window in layout:
         with torch.inference_mode():
-            cut = layout.cut(image, window)
+            cut = layout.cut(image, window).to(device)
             p = torch.stack([to_probabilities(network(cut)) for network in networks]).mean(dim=0)
-            found = layout.to_image(p, window)
+            found = layout.to_image(p, window).cpu().numpy()
         unused = nothing[window.image]
         blended.add(window.image, layout.importance(window), found, unused, unused)
     one_output = len(blended.mean) == 1

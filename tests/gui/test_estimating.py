@@ -50,7 +50,7 @@ def test_a_model_is_run_on_the_open_case_and_its_estimate_kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(api, "native_bfloat16", lambda: True)
+    monkeypatch.setattr(api, "native_bfloat16", lambda device: True)
     dock = open_dock(pictures)
     session = dock.controller.session
     assert session is not None

@@ -13,7 +13,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from napari_relabel.models import convolutions
 from napari_relabel.models.convolutions import quick_convolutions
-from napari_relabel.models.samplers import FastUNet
+from napari_relabel.models.device import CPU
+from napari_relabel.models.fast import FastUNet
 from napari_relabel.models.threads import one_thread
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
@@ -57,7 +58,7 @@ def test_values_are_those_of_double_precision(
     more = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     double = given_bias.double() if bias else None
     expected = functional.conv3d(x.double(), weight.double(), double, **more)
-    with torch.inference_mode(), quick_convolutions():
+    with torch.inference_mode(), quick_convolutions(CPU):
         found = functional.conv3d(x, weight, given_bias, **more)
     torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-4)
 
@@ -79,7 +80,7 @@ def test_layers_of_other_networks_are_reached() -> None:
     x = torch.randn(1, 8, 16, 16, 16)
 
     def run() -> None:
-        with torch.inference_mode(), quick_convolutions():
+        with torch.inference_mode(), quick_convolutions(CPU):
             layer(x)
 
     with one_thread():
@@ -91,9 +92,9 @@ def test_other_precisions_and_a_closed_block_are_left_to_torch(dtype: torch.dtyp
     x, weight = torch.randn(1, 2, 5, 5, 5).to(dtype), torch.randn(3, 2, 3, 3, 3).to(dtype)
     with torch.inference_mode():
         expected = functional.conv3d(x, weight)
-        with quick_convolutions():
+        with quick_convolutions(CPU):
             assert torch.equal(functional.conv3d(x, weight), expected)
-        with quick_convolutions(enabled=False):
+        with quick_convolutions(CPU, bfloat16=True):
             assert torch.equal(functional.conv3d(x, weight), expected)
             assert not isinstance(
                 torch.overrides._get_current_function_mode(), torch.overrides.TorchFunctionMode
@@ -105,5 +106,5 @@ def test_without_onednn_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None
     x, weight = torch.randn(1, 2, 5, 5, 5), torch.randn(3, 2, 3, 3, 3)
     with torch.inference_mode():
         expected = functional.conv3d(x, weight)
-        with quick_convolutions():
+        with quick_convolutions(CPU):
             assert torch.equal(functional.conv3d(x, weight), expected)

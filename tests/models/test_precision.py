@@ -33,7 +33,7 @@ class Touchy(nn.Module):
 @pytest.fixture
 def native(monkeypatch):
     """As on a processor with bfloat16; without one, torch computes the same more slowly."""
-    monkeypatch.setattr(api, "native_bfloat16", lambda: True)
+    monkeypatch.setattr(api, "native_bfloat16", lambda device: True)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -75,7 +75,7 @@ def test_every_network_of_an_ensemble_has_to_agree(native):
 
 
 def test_without_hardware_it_is_float32(monkeypatch):
-    monkeypatch.setattr(api, "native_bfloat16", lambda: False)
+    monkeypatch.setattr(api, "native_bfloat16", lambda device: False)
     auto = estimate(IMAGES[2], unet(), n_samples=2, precision="auto")
     assert auto.extra["precision"] == "float32"
 

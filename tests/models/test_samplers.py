@@ -17,12 +17,12 @@ from model_networks import (
 from torch import Tensor, nn
 
 from napari_relabel.models.augment import augmentations
+from napari_relabel.models.fast import FastUNet
 from napari_relabel.models.network import Network
 from napari_relabel.models.samplers import (
     AugmentationSampler,
     DropoutSampler,
     EnsembleSampler,
-    FastUNet,
 )
 
 X = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))

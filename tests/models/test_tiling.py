@@ -22,7 +22,7 @@ def stitch(layout: Layout, maps: torch.Tensor) -> np.ndarray:
     blended = BlendedMaps(layout.image_grid)
     for window in layout:
         moments = Moments()
-        moments.update(layout.to_image(layout.cut(maps, window)[0], window))
+        moments.update(layout.to_image(layout.cut(maps, window)[0], window).numpy())
         mean, variance, entropy = moments.maps()
         assert entropy is not None
         blended.add(window.image, layout.importance(window), mean, variance, entropy)
@@ -70,7 +70,7 @@ def test_mean_equals_monais_sliding_window(
         for window in layout:
             p = net(layout.cut(x, window))[0].softmax(dim=0)
             moments = Moments()
-            moments.update(layout.to_image(p, window))
+            moments.update(layout.to_image(p, window).numpy())
             mean, variance, entropy = moments.maps()
             assert entropy is not None
             blended.add(window.image, layout.importance(window), mean, variance, entropy)
@@ -167,7 +167,7 @@ def test_image_smaller_than_the_window_repeats_its_border() -> None:
     assert torch.equal(cut[..., :3, :4], x)
     assert torch.equal(cut[..., 3:, 0], torch.tensor([[[8.0, 8.0]]]))
     assert torch.equal(cut[..., 0, 4:], torch.tensor([[[3.0, 3.0]]]))
-    np.testing.assert_array_equal(layout.to_image(cut[0], window), x[0].numpy())
+    np.testing.assert_array_equal(layout.to_image(cut[0], window).numpy(), x[0].numpy())
 
 
 def test_large_grids_without_a_patch_are_cut() -> None:

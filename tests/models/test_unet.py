@@ -6,6 +6,9 @@ from monai.networks.nets.basic_unet import BasicUNet
 from torch import nn
 
 from napari_relabel.models.dropout import MaskSource, replace_dropout
+from napari_relabel.models.fast import FastUNet
+from napari_relabel.models.fused import fused as make_fused
+from napari_relabel.models.fused import keep_fused
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
 SIZES = [(2, (32, 48)), (2, (33, 50)), (2, (17, 16)), (3, (16, 20, 19))]
@@ -97,7 +100,7 @@ def test_decoding_leaves_the_prefix_alone() -> None:
 def test_fused_copy_gives_the_same_logits_without_batch_norm(spatial_dims: int) -> None:
     net = network(spatial_dims, out_channels=2)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    fused = net.fused()
+    fused = make_fused(net)
     assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in fused.modules())
     x = torch.randn(1, 2, *[24] * spatial_dims)
     with torch.inference_mode():
@@ -111,7 +114,7 @@ def test_fused_copy_gives_the_same_logits_without_batch_norm(spatial_dims: int) 
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_fused_copy_shares_nothing_with_the_network(spatial_dims: int) -> None:
     net = network(spatial_dims).train()
-    fused = net.fused()
+    fused = make_fused(net)
     assert not any(m.training for m in fused.modules())
     assert all(m.training for m in net.modules())
     assert all(p.requires_grad for p in net.parameters())
@@ -126,7 +129,7 @@ def test_fused_copy_shares_nothing_with_the_network(spatial_dims: int) -> None:
 @pytest.mark.parametrize("fuse", [False, True])
 def test_decoding_with_dropout_leaves_the_prefix_alone(fuse: bool) -> None:
     net = network()
-    net = net.fused() if fuse else net
+    net = make_fused(net) if fuse else net
     source = MaskSource()
     assert replace_dropout(net, source)
     with torch.inference_mode():
@@ -168,3 +171,31 @@ def test_wrong_configuration_is_refused(wrong: dict[str, float]) -> None:
 def test_one_sigmoid_output_means_two_classes() -> None:
     assert UNetConfig(out_channels=1).n_classes == 2
     assert UNetConfig(out_channels=3).n_classes == 3
+
+
+def test_copies_are_kept_of_networks_that_do_not_change() -> None:
+    net = network()
+    assert make_fused(net) is not make_fused(net)
+    keep_fused(net)
+    kept = make_fused(net)
+    assert make_fused(net) is kept
+    half = make_fused(net, dtype=torch.bfloat16)
+    assert half is not kept and make_fused(net, dtype=torch.bfloat16) is half
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in kept.parameters()} == {torch.float32}
+    other = network()
+    keep_fused(other)
+    assert make_fused(other) is not kept
+
+
+def test_a_sampler_leaves_what_is_kept_as_it_is() -> None:
+    net = network()
+    keep_fused(net)
+    x = torch.randn(1, 2, 32, 32)
+    with torch.inference_mode():
+        expected = make_fused(net)(x)
+    first = [list(FastUNet(net).logits(x, 2, 5)) for _ in range(2)]
+    assert torch.equal(first[0][1], first[1][1])
+    assert any(isinstance(m, nn.Dropout) for m in make_fused(net).modules())
+    with torch.inference_mode():
+        assert torch.equal(make_fused(net)(x), expected)
