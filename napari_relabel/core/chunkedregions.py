@@ -178,7 +178,7 @@ def _corner(box: Box) -> tuple[int, ...]:
 
 def _label(block: Block, delta: float) -> tuple[Ints, Ints, npt.NDArray[np.uint16]]:
     """Flat index, piece and transition of the voxels proposed."""
-    flat = block.found.above(delta)
+    flat, _ = block.found.above(delta)
     source = block.labels.reshape(-1)[flat].astype(np.uint16)
     codes = source * 256 + block.found.target.reshape(-1)[flat] + 1
     return flat, join_runs(flat, codes, block.labels.shape).of_voxel, codes

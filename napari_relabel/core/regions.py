@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,8 @@ from napari_relabel.core.distance import distances, touches_other
 from napari_relabel.core.gain import ExpectedDice
 from napari_relabel.core.regiontable import Region, RegionTable
 from napari_relabel.core.rules import Candidates
-from napari_relabel.core.runs import first_of_each, join_runs
+from napari_relabel.core.runs import Ints, first_of_each, join_runs
+from napari_relabel.core.voxelids import VoxelIds
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,14 +26,19 @@ class Regions(RegionTable):
 
     Parameters
     ----------
-    components : ndarray, shape grid, uint32
+    of_voxel : VoxelIds
         Id of the region of each voxel, 0 where nothing is proposed.
     labels : ndarray, shape grid, uint8
         The given labels.
     """
 
-    components: npt.NDArray[np.uint32]
+    of_voxel: VoxelIds
     labels: LabelArray
+
+    @property
+    def components(self) -> npt.NDArray[np.uint32]:
+        """`of_voxel` as an array, shape grid, uint32; as large as the grid, and slow to make."""
+        return self.of_voxel.everywhere
 
     def mask(self, region_id: int) -> npt.NDArray[np.bool_]:
         """Voxels of one region within its bounding box (index with ``regions[id - 1].bbox``).
@@ -43,7 +50,7 @@ class Regions(RegionTable):
         """
         if not 1 <= region_id <= len(self):
             raise IndexError(f"there is no region {region_id}: ids are 1..{len(self)}")
-        inside: npt.NDArray[np.bool_] = self.components[self[region_id - 1].bbox] == region_id
+        inside: npt.NDArray[np.bool_] = self.of_voxel.within(self[region_id - 1].bbox) == region_id
         return inside
 
     @cached_property
@@ -56,11 +63,12 @@ class Regions(RegionTable):
         """
         out = np.full(len(self), np.nan, np.float32)
         border = np.nonzero(touches_other(self.labels))
-        inside = np.nonzero(self.components)
         if border[0].size == 0 or len(self) == 0:
             return out
-        spacing = self.voxel_mm or (1.0,) * self.components.ndim
-        ids = self.components[inside].astype(np.int64) - 1
+        held = self.of_voxel.ids > 0
+        inside = np.unravel_index(self.of_voxel.flat[held], self.labels.shape)
+        spacing = self.voxel_mm or (1.0,) * self.labels.ndim
+        ids = self.of_voxel.ids[held].astype(np.int64) - 1
         out[:] = 0
         np.maximum.at(out, ids, distances(border, inside, spacing))
         return out
@@ -74,7 +82,7 @@ def find_regions(
     found: Candidates,
     delta: float,
     *,
-    open_voxels: npt.NDArray[np.bool_] | None = None,
+    is_open: Callable[[Ints], npt.NDArray[np.bool_]] | None = None,
     min_size: int = 1,
     voxel_mm: tuple[float, ...] | None = None,
     worth: ExpectedDice | None = None,
@@ -89,8 +97,9 @@ def find_regions(
         Of the same grid.
     delta : float
         At least 0.
-    open_voxels : ndarray, shape grid, bool, optional
-        Only these voxels may be proposed (those nobody decided yet).
+    is_open : callable, optional
+        Of voxels, given by flat indices of shape (n,), which may be proposed: those nobody decided
+        yet.
     min_size : int
         Smaller components are left out.
     voxel_mm : tuple of float, optional
@@ -105,18 +114,19 @@ def find_regions(
     """
     if labels.ndim not in (2, 3):
         raise ValueError(f"proposals need a 2D or 3D grid, not {labels.ndim}D")
-    flat = found.above(delta)
-    if open_voxels is not None:
-        flat = flat[open_voxels.reshape(-1)[flat]]
+    flat, score = found.above(delta)
+    if is_open is not None:
+        free = is_open(flat)
+        if not free.all():
+            flat, score = flat[free], score[free]
     if flat.size == 0:
         return no_regions(labels, voxel_mm, None if worth is None else np.zeros(0))
     source, target = labels.reshape(-1)[flat], found.target.reshape(-1)[flat]
     runs = join_runs(flat, source.astype(np.uint16) * 256 + target, labels.shape)
     ids, n, voxels, first = runs.of_voxel, runs.n_components, runs.voxels, runs.first
-    score = found.score.reshape(-1)[flat]
-    total = runs.sums(np.add.reduceat(score, runs.start, dtype=np.float64))
+    total = np.bincount(ids, weights=score, minlength=n)
     max_score = np.zeros(n, np.float32)
-    np.maximum.at(max_score, runs.component, np.maximum.reduceat(score, runs.start))
+    np.maximum.at(max_score, ids, score)
     anchor = first_where(score == max_score[ids], ids, n)
     kept = np.flatnonzero(voxels >= min_size)
     gain = None
@@ -126,12 +136,10 @@ def find_regions(
     rank = kept[np.lexsort((first[kept], -value[kept]))]
     new_id = np.zeros(n, np.uint32)
     new_id[rank] = np.arange(1, rank.size + 1, dtype=np.uint32)
-    components = np.zeros(labels.shape, np.uint32)
-    components.reshape(-1)[flat] = new_id[ids]
     start, stop = runs.box()
     return Regions(
-        grid=components.shape,
-        components=components,
+        grid=labels.shape,
+        of_voxel=VoxelIds(labels.shape, flat, new_id[ids]),
         source=source[first[rank]],
         target=target[first[rank]],
         voxels=voxels[rank].astype(np.int64, copy=False),
@@ -167,7 +175,7 @@ def no_regions(
     label = np.zeros(0, np.uint8)
     return Regions(
         grid=labels.shape,
-        components=np.zeros(labels.shape, np.uint32),
+        of_voxel=VoxelIds(labels.shape, none, np.zeros(0, np.uint32)),
         source=label,
         target=label,
         voxels=none,

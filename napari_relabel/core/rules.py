@@ -116,8 +116,8 @@ class Candidates:
         above: npt.NDArray[np.bool_] = self.score > np.float32(delta)
         return above
 
-    def above(self, delta: float) -> npt.NDArray[np.int64]:
-        """Flat indices of the voxels of `mask`, ascending; they are not to be written to.
+    def above(self, delta: float) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """Flat indices of the voxels of `mask`, ascending, and their scores; not to be written to.
 
         Those of a delta that are few are kept: for a higher one the others need no second look.
         """
@@ -125,14 +125,18 @@ class Candidates:
         score, least = self.score.reshape(-1), np.float32(delta)
         for listed in self._listed:
             if listed.least <= least:
-                return listed.flat[listed.score > least]
+                held = np.flatnonzero(listed.score > least)
+                if held.size == listed.flat.size:
+                    return listed.flat, listed.score
+                return listed.flat[held], listed.score[held]
         # In pieces that stay in the processor's cache, so that no mask goes through memory.
         pieces = range(0, score.size, _PIECE)
         found = [np.flatnonzero(score[i : i + _PIECE] > least) + i for i in pieces]
         flat = np.concatenate(found) if found else np.zeros(0, np.int64)
+        of_flat = score[flat]
         if flat.size <= score.size // _FEW:
-            self._listed[:] = [_Listed(least, flat, score[flat])]
-        return flat
+            self._listed[:] = [_Listed(least, flat, of_flat)]
+        return flat, of_flat
 
 
 def check_delta(delta: float) -> None:

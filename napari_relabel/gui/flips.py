@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.arrays import FloatArray, LabelArray
+from napari_relabel.core.voxelids import VoxelIds
 from napari_relabel.gui import colors
+from napari_relabel.gui.frame import Frame
 from napari_relabel.review.changes import ACCEPTED, EDITED, REJECTED, UNDECIDED
 
 Mask = npt.NDArray[np.bool_]
@@ -17,6 +19,46 @@ Box = tuple[slice, ...]
 
 #: Voxels between a proposal and the corners around it.
 GAP = 3
+
+
+class Ids(Protocol):
+    """Ids of regions where basic indexing asks for them, like those of an array."""
+
+    def __getitem__(self, key: Any, /) -> npt.NDArray[np.unsignedinteger]: ...
+
+
+class RegionsView:
+    """The regions of a grid as the layers show it, looked up where they are asked for.
+
+    Parameters
+    ----------
+    ids : VoxelIds
+        Of the grid.
+    frame : Frame
+        Placement of the grid.
+    """
+
+    def __init__(self, ids: VoxelIds, frame: Frame) -> None:
+        self._ids, self._frame = ids, frame
+        self._shape = tuple(ids.shape[axis] for axis in frame.axes)
+
+    def __getitem__(self, key: Any) -> npt.NDArray[np.unsignedinteger]:
+        """Ids where integers and slices in layer axes ask for them."""
+        wanted = key if isinstance(key, tuple) else (key,)
+        wanted += (slice(None),) * (len(self._shape) - len(wanted))
+        box: list[slice] = []
+        local: list[slice | int] = []
+        for item, n in zip(wanted, self._shape, strict=True):
+            if isinstance(item, slice):
+                start, stop, step = item.indices(n)
+                box.append(slice(start, max(start, stop)))
+                local.append(slice(None, None, step))
+            else:
+                at = range(n)[int(item)]
+                box.append(slice(at, at + 1))
+                local.append(0)
+        found = self._ids.within(self._frame.box_to_grid(tuple(box), self._ids.shape))
+        return self._frame.view(found)[tuple(local)]
 
 
 class FlipsArray:
@@ -41,7 +83,7 @@ class FlipsArray:
         self._score: FloatArray | None = None
         self._target = given
         self._delta = np.float32(0)
-        self._components: npt.NDArray[np.unsignedinteger] | None = None
+        self._components: Ids | None = None
         self._current: tuple[int, Box] | None = None
         self._read: tuple[Any, LabelArray, LabelArray, FloatArray] | None = None
         self._kind = np.full((256, 256), 2, np.uint8)
@@ -52,7 +94,7 @@ class FlipsArray:
         score: FloatArray | None,
         target: LabelArray,
         delta: float,
-        components: npt.NDArray[np.unsignedinteger] | None,
+        components: Ids | None,
         current: tuple[int, Box] | None,
     ) -> None:
         """Say what is proposed.
@@ -65,7 +107,7 @@ class FlipsArray:
             Label that a proposed voxel would get.
         delta : float
             Voxels with a score above it are proposed.
-        components : ndarray, shape grid, uint32, or None
+        components : ndarray or RegionsView, shape grid, uint32, or None
             Id of the region of each voxel, where known: then only those are shown as open (the
             smallest size), and the current one stands out.
         current : tuple of int and box, or None

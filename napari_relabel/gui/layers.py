@@ -14,7 +14,7 @@ from napari.viewer import Viewer
 from napari_relabel.gui import colors, pixels
 from napari_relabel.gui.beside import Beside
 from napari_relabel.gui.exhibit import Exhibit
-from napari_relabel.gui.flips import FlipsArray
+from napari_relabel.gui.flips import FlipsArray, RegionsView
 from napari_relabel.gui.frame import Box, Frame
 from napari_relabel.gui.listeners import heard_outside
 from napari_relabel.gui.outlines import draw_outlines_fast
@@ -234,7 +234,7 @@ class LayerSet:
             None if found is None else view(found.score),
             view(session.given if found is None else found.target),
             session.delta,
-            view(snapshot.regions.components) if snapshot.regions_ready else None,
+            RegionsView(snapshot.regions.of_voxel, self.frame) if snapshot.regions_ready else None,
             None
             if current is None
             else (current.id, self.frame.box(current.bbox, session.given.shape)),

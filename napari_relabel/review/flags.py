@@ -86,7 +86,7 @@ def voxels_in(flags: Flags, regions: Regions, region_id: int) -> list[int]:
 
 def _held(flags: Flags, regions: Regions) -> Iterator[tuple[int, int]]:
     """Flagged voxels that a proposal holds, and its id."""
-    components = regions.components.reshape(-1)
     for voxel in flags:
-        if voxel < components.size and components[voxel]:
-            yield voxel, int(components[voxel])
+        held_by = regions.of_voxel.at(voxel)
+        if held_by:
+            yield voxel, held_by

@@ -142,7 +142,7 @@ class OpenCase:
         mask = self.candidates.score[box] > np.float32(self.delta)
         if self.min_size > 1:
             self.ensure_regions()
-            mask &= self.worklist.regions.components[box] > 0
+            mask &= self.worklist.regions.of_voxel.within(box) > 0
         return mask
 
     def region(self, region_id: int | None) -> Region | None:

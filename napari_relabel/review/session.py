@@ -143,7 +143,7 @@ class ReviewSession(ReviewApproving):
         expected = self._experience.expected(snapshot, of, rows)
         if expected is not None:
             inside = np.concatenate([[False], rows])
-            self._decide_where("accept", inside[snapshot.regions.components], bulk=True)
+            self._decide_where("accept", snapshot.regions.of_voxel.mask(inside), bulk=True)
         return expected
 
     def accept_remaining(self) -> int:

@@ -65,13 +65,12 @@ def compute_regions(inputs: RegionInputs) -> RegionResult:
     RegionResult
         For `ReviewSession.adopt_regions`.
     """
-    free = inputs.decisions == UNDECIDED
-    np.greater(free, inputs.locked, out=free)
+    decisions, locked = inputs.decisions.reshape(-1), inputs.locked.reshape(-1)
     regions = find_regions(
         inputs.labels,
         inputs.candidates,
         inputs.delta,
-        open_voxels=free,
+        is_open=lambda flat: (decisions[flat] == UNDECIDED) & ~locked[flat],
         min_size=inputs.min_size,
         voxel_mm=inputs.voxel_mm,
         worth=inputs.worth,
@@ -123,7 +122,7 @@ class Worklist:
         """Id of the open region that holds a voxel (flat index)."""
         if flat is None:
             return None
-        found = int(self.regions.components.reshape(-1)[flat])
+        found = self.regions.of_voxel.at(flat)
         return found if found and self.open_voxels[found - 1] else None
 
     def region(self, region_id: int | None) -> Region | None:
@@ -184,7 +183,7 @@ class Worklist:
             True where the table has to be computed anew: a region was decided in part, or
             voxels came back that no region has.
         """
-        ids = self.regions.components[box][mask]
+        ids = self.regions.of_voxel.within(box)[mask]
         if (opened & (ids == 0)).any():
             return True
         n = len(self.regions) + 1

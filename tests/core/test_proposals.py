@@ -173,7 +173,7 @@ def test_only_open_voxels_are_proposed():
     labels, estimate = case(2)
     found = candidates(labels, estimate, RuleOptions("uncertainty"))
     openings = np.random.default_rng(0).random(labels.shape) < 0.5
-    regions = find_regions(labels, found, 0.1, open_voxels=openings)
+    regions = find_regions(labels, found, 0.1, is_open=lambda flat: openings.reshape(-1)[flat])
     assert np.array_equal(regions.components > 0, found.mask(0.1) & openings)
     assert openings.any() and not openings.all()
 

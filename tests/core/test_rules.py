@@ -267,7 +267,9 @@ def test_voxels_above_delta_are_those_of_the_mask(monkeypatch, shape, piece):
     score = np.random.default_rng(0).random(shape).astype(np.float32)
     found = Candidates(np.ones(shape, np.uint8), score, 1.0, "score", 0.5)
     for delta in (0.0, 0.5, float(score.max(initial=0)), 1.0):
-        np.testing.assert_array_equal(found.above(delta), np.flatnonzero(found.mask(delta)))
+        flat, score = found.above(delta)
+        np.testing.assert_array_equal(flat, np.flatnonzero(found.mask(delta)))
+        np.testing.assert_array_equal(score, found.score.reshape(-1)[flat])
     with pytest.raises(ValueError, match="delta must be a finite number >= 0"):
         found.above(-1)
 
@@ -278,7 +280,9 @@ def test_voxels_above_delta_do_not_depend_on_what_was_asked_before(deltas, seed)
     score = (rng.random((6, 7, 8)) ** rng.choice([1, 20])).astype(np.float32)
     found = Candidates(np.ones(score.shape, np.uint8), score, 1.0, "score", 0.5)
     for delta in deltas:
-        np.testing.assert_array_equal(found.above(delta), np.flatnonzero(found.mask(delta)))
+        flat, score = found.above(delta)
+        np.testing.assert_array_equal(flat, np.flatnonzero(found.mask(delta)))
+        np.testing.assert_array_equal(score, found.score.reshape(-1)[flat])
 
 
 @pytest.mark.parametrize(("share", "looks"), [(0.01, 1), (0.5, 3)])
@@ -290,7 +294,7 @@ def test_few_voxels_are_looked_for_once(monkeypatch, share, looks):
     monkeypatch.setattr(rules, "range", lambda *n: seen.append(n) or range(*n), raising=False)
     low = 1 - share
     for delta in (low, low + share / 3, low + share / 2):
-        assert found.above(delta).size == np.count_nonzero(score > np.float32(delta))
+        assert found.above(delta)[0].size == np.count_nonzero(score > np.float32(delta))
     assert len(seen) == looks
 
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from napari_relabel.core.runs import join_runs
+from napari_relabel.core.runs import join_runs, linked
 
 grids = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9)
 
@@ -59,3 +61,24 @@ def test_lines_that_follow_each_other_do_not_touch_at_their_ends():
     flat = np.flatnonzero(grid)
     runs = join_runs(flat, np.ones(flat.size), grid.shape)
     assert runs.of_voxel.tolist() == [0, 1, 2, 3, 3]
+
+
+@given(st.integers(1, 60), st.integers(0, 200), st.integers(0, 10**6))
+def test_links_in_any_order_join_what_scipy_joins(n, n_links, seed):
+    rng = np.random.default_rng(seed)
+    one, other = rng.integers(0, n, (2, n_links))
+    component, found = linked(n, one, other)
+    links = coo_array((np.ones(n_links), (one, other)), shape=(n, n))
+    expected, labels = connected_components(links, directed=False)
+    assert found == expected
+    # The same parts, numbered by their first members.
+    assert len(set(zip(component.tolist(), labels.tolist(), strict=True))) == expected
+    first = [int(np.flatnonzero(component == i)[0]) for i in range(found)]
+    assert first == sorted(first)
+
+
+def test_a_long_chain_of_links():
+    n = 5000
+    order = np.random.default_rng(0).permutation(n)
+    component, found = linked(n, order[:-1], order[1:])
+    assert found == 1 and not component.any()

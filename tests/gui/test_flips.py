@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
+from napari_relabel.core.voxelids import VoxelIds
 from napari_relabel.gui import colors
-from napari_relabel.gui.flips import FlipsArray
+from napari_relabel.gui.flips import FlipsArray, RegionsView
+from napari_relabel.gui.frame import Frame
 
 SHAPE = (4, 6, 7)
 
@@ -108,3 +111,24 @@ def test_every_code_has_a_colour_of_its_own() -> None:
     looks = {tuple(np.round(shown.map(code), 3)) for code in codes}
     assert len(looks) == len(codes)
     assert shown.map(0)[3] == 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.data(),
+    axes=st.permutations(range(3)),
+    reverse=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_regions_are_looked_up_as_the_layers_show_them(
+    data: st.DataObject, axes: list[int], reverse: tuple[bool, bool, bool]
+) -> None:
+    dense = np.random.default_rng(0).integers(0, 3, SHAPE).astype(np.uint32)
+    flat = np.flatnonzero(dense)
+    frame = Frame(tuple(axes), reverse, {}, (0, 0, 0), ((False, False),) * 3)
+    view = RegionsView(VoxelIds(SHAPE, flat, dense.reshape(-1)[flat]), frame)
+    shown = frame.view(dense)
+    key = data.draw(npst.basic_indices(shown.shape, allow_ellipsis=False, allow_newaxis=False))
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts):
+        return
+    np.testing.assert_array_equal(view[key], shown[key])
