@@ -31,6 +31,7 @@ from napari_relabel.reproduce.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
+GPU_RESULTS = ROOT / "benchmarks" / "results" / "speed_gpu.json"
 PAGE = ROOT / "docs" / "results_speed.md"
 
 
@@ -137,7 +138,8 @@ def page(value: dict[str, Any]) -> str:
             f"{one['p95']:.3g} | {cpu} | {aim} | {'met' if one['met'] else '**missed**'} | "
             f"{one['repetitions']:,} | {one['load']:.1f} |"
         )
-    return "\n".join([*lines, *_bounds(value.get("bounds", [])), ""])
+    lines += [*_bounds(value.get("bounds", [])), *_on_a_gpu()]
+    return "\n".join([*lines, ""])
 
 
 def _bounds(found: list[dict[str, Any]]) -> list[str]:
@@ -155,6 +157,31 @@ def _bounds(found: list[dict[str, Any]]) -> list[str]:
         lines.append(
             f"| {one['row']} | {one['case']} | {one['by']} | {one['limit']:.3g} {one['unit']} | "
             f"{one['found']:.3g} | {one['times']:.2g} |"
+        )
+    return lines
+
+
+def _on_a_gpu() -> list[str]:
+    if not GPU_RESULTS.exists():
+        return []
+    value = json.loads(GPU_RESULTS.read_text())
+    machine = value["machine"]
+    lines = [
+        "",
+        f"On a GPU (`python benchmarks/speed_gpu.py`), both sides on it and without TF32, or ours "
+        f"against the processor beside it: {machine['gpu']}, {machine['threads']} cores, torch "
+        f"{machine['versions']['torch']}. Small pictures are bound by the time that it takes to "
+        "start an operation, whatever it computes; samples of networks of ours are drawn together, "
+        "those of others one after the other. Training is bound by cutting and varying windows, "
+        "which the processor does.",
+        "",
+        "| row | what | peer | times as fast (range) | seconds, least |",
+        "|---|---|---|---|---|",
+    ]
+    for one in value["found"]:
+        lines.append(
+            f"| {one['row']} | {one['case']} | {one['peer']} | {one['ratio']:.2f} "
+            f"({one['lowest']:.2f}-{one['highest']:.2f}) | {min(one['ours_s']):.3g} |"
         )
     return lines
 

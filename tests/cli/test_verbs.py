@@ -197,3 +197,15 @@ def test_stacked_samples_of_another_tool(dataset: Path, tmp_path: Path) -> None:
     assert (made.n_samples, made.extra["origin"]) == (4, "five nets of our own")
     np.save(dataset / "maps" / "a.npy", p * 100)
     assert "a.npy" in call("check", dataset / "samples.csv", code=1).stdout
+
+
+@pytest.mark.parametrize("verb", ["estimate", "train"])
+def test_a_gpu_that_is_not_there_is_refused_once(
+    dataset: Path, tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    model = ("--model", "dermoscopy") if verb == "estimate" else ()
+    said = call(verb, dataset, "--out", tmp_path / "out", *model, "--device", "cuda", code=1).stderr
+    assert said.startswith("Error: device 'cuda' is not there")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()

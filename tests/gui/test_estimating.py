@@ -21,10 +21,12 @@ from gui_cases import (
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 
+from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.progress import Progress
 from napari_relabel.gui import estimate_panel
 from napari_relabel.gui.dock import ReviewDock
 from napari_relabel.gui.estimate_panel import INSTALL, EstimatePanel
+from napari_relabel.gui.estimating import describe
 from napari_relabel.models import api
 from napari_relabel.models.checkpoint import Checkpoint, save_checkpoint
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
@@ -358,3 +360,13 @@ def test_sampled_probabilities_from_a_file(
     settle(dock)
     assert session.estimate is not None
     np.testing.assert_allclose(session.estimate.uncertainty("epistemic"), p.var(axis=0), atol=1e-6)
+
+
+def test_what_made_an_estimate_names_a_gpu() -> None:
+    mean = np.full((2, 4, 4), 0.5, np.float32)
+    made = {
+        device: describe(Estimate("mcdo", 20, 2, mean=mean, extra={"device": device}))
+        for device in ("cpu", "cuda:0 (NVIDIA H200)")
+    }
+    assert made["cpu"] == "Monte Carlo dropout, 20 samples"
+    assert made["cuda:0 (NVIDIA H200)"] == "Monte Carlo dropout, 20 samples, GPU"
