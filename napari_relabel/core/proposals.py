@@ -105,7 +105,7 @@ def propose(
         delta = capped_delta(found.score, delta, max_fraction)
     worth = None if estimate.mean is None else ExpectedDice(given, estimate)
     regions = find_regions(given, found, delta, min_size=min_size, voxel_mm=voxel_mm, worth=worth)
-    mask = regions.of_voxel.mask(np.arange(len(regions) + 1) > 0)
+    mask = regions.proposed()
     agreeing = None
     if estimate.mean is not None and mask.any():
         agreeing = float((estimate.prediction[mask] == given[mask]).mean())

@@ -40,6 +40,10 @@ class Regions(RegionTable):
         """`of_voxel` as an array, shape grid, uint32; as large as the grid, and slow to make."""
         return self.of_voxel.everywhere
 
+    def proposed(self) -> npt.NDArray[np.bool_]:
+        """Voxels of all regions, shape grid."""
+        return self.of_voxel.mask(np.arange(len(self) + 1) > 0)
+
     def mask(self, region_id: int) -> npt.NDArray[np.bool_]:
         """Voxels of one region within its bounding box (index with ``regions[id - 1].bbox``).
 

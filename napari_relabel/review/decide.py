@@ -280,7 +280,7 @@ def _trial(
         wanted = found.default_delta if delta is None else delta
         used = capped_delta(found.score, wanted, max_fraction)
         regions = find_regions(given, found, used, min_size=min_size)
-        corrected = np.where(regions.components > 0, found.target, given)
+        corrected = np.where(regions.proposed(), found.target, given)
         before.append(mean_dice(confusion(truth, given, data.labels.n_classes)))
         after.append(mean_dice(confusion(truth, corrected, data.labels.n_classes)))
     return float(np.mean(before)), float(np.mean(after))

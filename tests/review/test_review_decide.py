@@ -76,6 +76,29 @@ def test_trusted_masks_can_forbid_it(tmp_path):
     assert "Dice to trusted masks" in str(report)
 
 
+@pytest.mark.parametrize("min_size", [1, 6])
+def test_trusted_masks_are_compared_with_what_would_be_written(tmp_path, min_size):
+    folder = make_folder(tmp_path)
+    data = folder.load("case0")
+    given, truth = data.labels.indices, data.estimate.prediction
+    middle = float(np.quantile(data.estimate.uncertainty()[truth != given], 0.5))
+    report = decide(
+        folder,
+        RuleOptions("gated"),
+        middle,
+        min_size=min_size,
+        max_fraction=1,
+        trusted={"case0": truth},
+    )
+    written = propose(given, data.estimate, rule="gated", delta=middle, min_size=min_size).target
+    assert not np.array_equal(written, given) and not np.array_equal(written, truth)
+    classes = range(1, data.labels.n_classes)
+    for found, labels in zip(report.trusted_dice, (given, written), strict=True):
+        both = [2 * ((labels == c) & (truth == c)).sum() for c in classes]
+        sizes = [(labels == c).sum() + (truth == c).sum() for c in classes]
+        assert found == pytest.approx(np.mean(np.divide(both, sizes)))
+
+
 def test_cases_without_estimate_are_named(tmp_path):
     folder = make_folder(tmp_path, cases=2)
     folder.estimate_path("case1").unlink()
