@@ -27,7 +27,8 @@ class Surroundings:
     """Layers under those of a part: all of the image coarsely, and two corners of the case.
 
     The image is shown in the lowest resolution that its file has, where that is small. The corners
-    are not seen; by them the slider counts slices of the case and not of the part.
+    are not seen; by them the slider counts slices of the case and not of the part. It does not go
+    beyond them where the last voxel of the coarse image does.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ class Surroundings:
         controller.case_changed.connect(self._follow)
         controller.session_changed.connect(self._end)
         controller.viewer.layers.events.removed.connect(self._unlinked)
+        controller.viewer.dims.events.range.connect(self._stay_within)
 
     def __iter__(self) -> Iterator[Layer]:
         yield from self._layers
@@ -52,6 +54,7 @@ class Surroundings:
         self._controller.case_changed.disconnect(self._follow)
         self._controller.session_changed.disconnect(self._end)
         self._controller.viewer.layers.events.removed.disconnect(self._unlinked)
+        self._controller.viewer.dims.events.range.disconnect(self._stay_within)
         self._remove()
 
     def _end(self) -> None:
@@ -74,6 +77,17 @@ class Surroundings:
         # Who removes a layer by hand has napari unlink it.
         if event.value in self._linked:
             self._of = None
+
+    def _stay_within(self, _: Any = None) -> None:
+        viewer = self._controller.viewer
+        # The corners are there as long as the surroundings are, but for moments of removal.
+        if not self._linked or any(layer not in viewer.layers for layer in self._layers):
+            return
+        others = [layer for layer in viewer.layers if layer not in self._linked[1:]]
+        extent = viewer.layers.get_extent(others)
+        wanted = tuple(zip(*extent.world, extent.step, strict=True))
+        if wanted != viewer.dims.range:
+            viewer.dims.range = wanted
 
     def _show(self, folder: ReviewFolder, case_id: str, layers: LayerSet) -> None:
         frame, grid = layers.frame, folder.open_labels(case_id).grid
@@ -103,6 +117,7 @@ class Surroundings:
         self._add(image)
         self._linked = layers.image, image
         link_layers(self._linked, alike)
+        self._stay_within()
 
     def _add(self, layer: Layer) -> None:
         layers = self._controller.viewer.layers

@@ -149,8 +149,11 @@ def test_what_lies_around_a_part_is_seen_where_it_is(
             here = around.world_to_data(layers.given.data_to_world(at))
             expected = lower[tuple(i // by for i, by in zip(in_case, FACTORS, strict=True))]
             assert around.data[tuple(np.round(np.add(here, 1e-9)).astype(int))] == expected
-        # The slider and the list of proposals count slices of the case.
+        # The slider and the list of proposals count slices of the case, also where the last coarse
+        # voxel sticks out of it.
         axis = layers.frame.axes[0]
+        assert FACTORS[axis] * (coarse[axis] - 1) + FACTORS[axis] // 2 > GRID[axis] - 1
+        assert window.dims.nsteps == tuple(GRID[axis] for axis in layers.frame.axes)
         region = session.current
         assert region is not None
         first, last = (
