@@ -139,6 +139,7 @@ def page(value: dict[str, Any]) -> str:
             f"{one['repetitions']:,} | {one['load']:.1f} |"
         )
     lines += [*_bounds(value.get("bounds", [])), *_on_a_gpu()]
+    lines += ["", "What was tried and is not in the product: [tried](results/tried_speed.md)."]
     return "\n".join([*lines, ""])
 
 
