@@ -242,6 +242,7 @@ def test_inputs_are_not_written_to(rule):
         ({"rule": "flip"}, "unknown rule 'flip': choose from"),
         ({"kind": "variance"}, "unknown kind of uncertainty 'variance'"),
         ({"max_epistemic": 1.1}, r"max_epistemic must be in \[0, 1\]"),
+        ({"max_epistemic": -0.1}, r"max_epistemic must be in \[0, 1\], not -0.1"),
         ({"max_epistemic": float("nan")}, "max_epistemic"),
         ({"thresholds": {(0, 1): 1.5}}, r"threshold of 0 -> 1 must be in \[0, 1\], not 1.5"),
     ],
@@ -296,6 +297,12 @@ def test_few_voxels_are_looked_for_once(monkeypatch, share, looks):
     for delta in (low, low + share / 3, low + share / 2):
         assert found.above(delta)[0].size == np.count_nonzero(score > np.float32(delta))
     assert len(seen) == looks
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 3), (2, 2), (1, 3), (6,), (2, 3, 1)])
+def test_labels_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"but the estimate has \(2, 3\)"):
+        check_labels(np.zeros(shape, np.uint8), (2, 3), 2)
 
 
 def test_labels_are_checked():
