@@ -137,7 +137,6 @@ class StillNetwork:
     """
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
-        self._module = module
         self._own = module if isinstance(module, RelabelUNet) else None
         self._network = Network(placed(module, device) if self._own is None else module)
         self.device = self._network.device if self._own is None else where(module, device)
