@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.boxes import Box, boxes
+from napari_relabel.io.chunkheads import check_heads
 from napari_relabel.io.errors import DAMAGE, InputError, OutputError
 from napari_relabel.io.export import ExportReport, Written, publish
 from napari_relabel.io.extras import need
@@ -121,6 +122,7 @@ def _write_lower(place: Path, original: LazyLabels) -> None:
         nearest = places(full.shape, old.shape)
         side = [max(1, _SPAN * m // n) for m, n in zip(old.shape, full.shape, strict=True)]
         for box in boxes(old.shape, side):
+            check_heads(old, box, original.path)
             at = [axis[along] for axis, along in zip(nearest, box, strict=True)]
             span = tuple(slice(int(a[0]), int(a[-1]) + 1) for a in at)
             inside = np.ix_(*(a - a[0] for a in at))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.boxes import Box, boxes
+from napari_relabel.io.chunkheads import check_heads
 from napari_relabel.io.companions import in_zarr
 from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
@@ -100,7 +101,10 @@ class LazyVolume:
     def raw(self, box: Box) -> Raw:
         """What the file stores in a box of the grid; InputError where it is damaged."""
         try:
+            check_heads(self.stored, self.index(box), self.path)
             array = np.asarray(self.stored[self.index(box)])
+        except InputError:
+            raise
         except DAMAGE as error:
             raise InputError(
                 f"{self.path} is damaged or uses a codec that is not installed ({error}): copy it "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_relabel.io.chunkheads import check_heads
 from napari_relabel.io.errors import DAMAGE, InputError
 from napari_relabel.io.extras import need
 from napari_relabel.io.geometry import Geometry
@@ -55,6 +56,7 @@ def read(path: Path) -> Raw:
         check_stored(stored, found.levels[0], path)
         # As read, and as worked with.
         check_memory(path, (2, *stored.shape), stored.dtype.itemsize)
+        check_heads(stored, (slice(None),) * stored.ndim, path)
         array = np.asarray(stored[...])
     except InputError:
         raise
@@ -96,6 +98,7 @@ def write(path: Path, like: Path, array: npt.NDArray[Any]) -> None:
     before = np.asarray(zarr.open_array(found.levels[0], mode="r")[...])
     for level in found.levels:
         old = zarr.open_array(level, mode="r")
+        check_heads(old, (slice(None),) * old.ndim, like)
         new = zarr.open_array(target / level.relative_to(like), mode="r+")
         nearest = np.ix_(*places(array.shape, old.shape))
         lower, former = array[nearest], before[nearest]

@@ -138,7 +138,9 @@ def _fill(network: nn.Module, weights: Mapping[str, Tensor], problem: str) -> No
 def _config_of(path: Path, weights: Mapping[str, Tensor], dropout: float) -> UNetConfig:
     first = weights.get("conv_0.conv_0.conv.weight")
     last = weights.get("final_conv.weight")
-    if first is None or last is None or first.ndim not in (4, 5) or first.shape[0] % 2:
+    if first is None or last is None or first.ndim not in (4, 5) or first.ndim != last.ndim:
+        raise _unknown(path)
+    if first.shape[0] % 2 or 0 in (*first.shape[:2], last.shape[0]):
         raise _unknown(path)
     return UNetConfig(
         spatial_dims=first.ndim - 2,

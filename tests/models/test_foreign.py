@@ -74,6 +74,25 @@ def test_other_weights_are_refused(tmp_path: Path, network: nn.Module, message: 
         load_weights(tmp_path / "w.pt")
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("conv_0.conv_0.conv.weight", (0, 1, 3, 3)),
+        ("conv_0.conv_0.conv.weight", (4, 0, 3, 3)),
+        ("conv_0.conv_0.conv.weight", (4, 1, 3, 3, 3)),
+        ("final_conv.weight", (0, 4, 1, 1)),
+        ("final_conv.weight", ()),
+    ],
+)
+def test_weights_of_impossible_shapes_are_refused(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    net = BasicUNet(2, 1, 2, (4, 4, 8, 16, 32, 4), norm="batch")
+    torch.save({**net.state_dict(), name: torch.zeros(shape)}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"a\.pt holds weights of an architecture"):
+        load_weights(tmp_path / "a.pt")
+
+
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"not safetensors at all")
     with pytest.raises(InputError, match=r"w\.safetensors is no safetensors file"):

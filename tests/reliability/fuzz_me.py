@@ -2,7 +2,8 @@
 
 Arguments: a folder to work in, and how many cases per format and reader. Standard output: JSON with
 the number of cases per format and what went wrong, empty where nothing did. A reader that takes
-more than a minute ends the process.
+more than a minute ends the process. What was read last lies in the file ``last`` of the folder, in
+case that a library ends it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from napari_relabel.io.volume import read_image, read_labels
 #: Address space that a reader may add, bytes, and seconds that it may take.
 MEMORY, SECONDS = 1 << 30, 60
 
+LAST = Path(sys.argv[1]) / "last"
+
 
 def files_of(path: Path) -> list[Path]:
     """Every file of a volume."""
@@ -39,12 +42,13 @@ def files_of(path: Path) -> list[Path]:
     return sorted(p for p in path.parent.glob(f"{path.name.split('.')[0]}.*") if p.is_file())
 
 
-def outcome(path: Path, content: bytes, file: Path, read: Callable[[Path], object]) -> None:
+def outcome(path: Path, content: bytes, file: Path, read: Callable[..., object]) -> None:
     """Read a volume of which one file is damaged; only the documented error may come of it."""
     sound = file.read_bytes()
     file.write_bytes(content)
     # The index of a folder of slices is kept as long as the folder does not change.
     os.utime(file.parent, ns=(0, hash(content) & 0xFFFFFFFF))
+    LAST.write_bytes(f"{file} by {read.__name__}\n".encode() + content)
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     try:
         read(path)
@@ -80,6 +84,7 @@ def cases_of(kind: Kind, folder: Path, examples: int) -> int:
 
 def main() -> None:
     folder, examples = Path(sys.argv[1]), int(sys.argv[2])
+    faulthandler.enable()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     found = {}
