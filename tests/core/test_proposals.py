@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -343,3 +344,19 @@ def test_nothing_is_none_of_nothing():
         rule="uncertainty",
     )
     assert nothing.flip_fraction == 0
+
+
+def test_listing_takes_no_memory_for_the_voxels_that_are_not_proposed():
+    shape = (16, 512, 512)
+    rng = np.random.default_rng(0)
+    score = np.zeros(shape, np.float32)
+    score.reshape(-1)[rng.integers(0, score.size, 3000)] = rng.random(3000)
+    labels, target = np.zeros(shape, np.uint8), np.ones(shape, np.uint8)
+    found = Candidates(target, score, 1.0, "score", 0.5)
+    tracemalloc.start()
+    try:
+        regions = find_regions(labels, found, 0.5)
+        assert tracemalloc.get_traced_memory()[1] < score.size
+    finally:
+        tracemalloc.stop()
+    assert len(regions) > 1000
