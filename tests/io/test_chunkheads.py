@@ -50,7 +50,7 @@ def test_a_chunk_that_promises_too_much(tmp_path, zarr_format, chunk, field):
     stored = array(tmp_path / "a", zarr_format)
     check_heads(stored, whole(stored), tmp_path)
     promise(tmp_path / "a" / chunk, **{field: 472_319_511})
-    with pytest.raises(InputError, match=rf"chunk {chunk} of .* 472,319,511\. Copy it again"):
+    with pytest.raises(InputError, match=rf"bytes in {chunk} says .* 472,319,511\. Copy it again"):
         check_heads(stored, whole(stored), tmp_path)
     # Only what is going to be read is looked at.
     check_heads(stored, (slice(0, 8), slice(None), slice(None)), tmp_path)
@@ -79,10 +79,10 @@ def test_a_chunk_that_was_cut(tmp_path, keep):
     file = tmp_path / "a" / "0.0.0"
     whole_file = file.read_bytes()
     file.write_bytes(whole_file[:keep])
-    with pytest.raises(InputError, match=r"chunk 0\.0\.0 of .* says that it has"):
+    with pytest.raises(InputError, match=r"bytes in 0\.0\.0 says that it has"):
         check_heads(stored, whole(stored), tmp_path)
     file.write_bytes(whole_file + b"more")
-    with pytest.raises(InputError, match=rf"of {len(whole_file) + 4} bytes says that it has"):
+    with pytest.raises(InputError, match=rf"of {len(whole_file) + 4} bytes in 0"):
         check_heads(stored, whole(stored), tmp_path)
 
 
@@ -99,5 +99,39 @@ def test_images_whole_and_in_pieces(tmp_path):
     promise(image / "0" / "2.1.1", unpacked=1 << 31)
     np.testing.assert_array_equal(lazy.read(np.s_[0:4, 0:6, 0:6])[0], before[:4, :6, :6])
     for read in (lambda: read_image(image), lambda: lazy.read(np.s_[8:9, 6:7, 6:7])):
-        with pytest.raises(InputError, match=r"a.ome.zarr is damaged: its chunk 2.1.1 of"):
+        with pytest.raises(InputError, match=r"a.ome.zarr is damaged: a chunk of .* in 2.1.1 says"):
             read()
+
+
+@pytest.mark.parametrize("location", ["start", "end"])
+def test_chunks_within_shards(tmp_path, location):
+    shards = {"shape": (8, 12, 12), "index_location": location}
+    stored = array(tmp_path / "a", 3, shards=shards)
+    check_heads(stored, whole(stored), tmp_path)
+    file = tmp_path / "a" / "c" / "0" / "0" / "0"
+    sound = file.read_bytes()
+    head = struct.pack("<BBBB", 2, 1, 33, 2)
+    at = sound.index(head, sound.index(head) + 1)
+    for place, value in ((4, 1 << 31), (8, 1 << 31), (12, 7)):
+        damaged = bytearray(sound)
+        damaged[at + place : at + place + 4] = struct.pack("<I", value)
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"bytes in c/0/0/0 says that it has"):
+            check_heads(stored, whole(stored), tmp_path)
+    for place in (0, len(sound) - 20) if location == "end" else (4,):
+        damaged = bytearray(sound)
+        damaged[place : place + 8] = struct.pack("<Q", 2**64 - 2)
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"bytes in c/0/0/0 says that it has"):
+            check_heads(stored, whole(stored), tmp_path)
+    file.write_bytes(sound[:100])
+    check_heads(stored, whole(stored), tmp_path)
+    with pytest.raises(Exception, match=r".*"):
+        np.asarray(stored[...])
+
+
+def test_absent_chunks_of_a_shard_are_no_damage(tmp_path):
+    stored = array(tmp_path / "a", 3, shards=(8, 12, 12), fill_value=0)
+    zarr.open_array(tmp_path / "a", mode="r+")[0:4, 0:6, 0:6] = 0
+    check_heads(stored, whole(stored), tmp_path)
+    assert not stored[0:4, 0:6, 0:6].any()
