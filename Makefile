@@ -15,7 +15,7 @@ BIN = $(VENV)/bin
 QT ?= pyqt6
 ON_SCREEN = OMP_WAIT_POLICY=passive QT_API=$(QT) LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24"
 
-.PHONY: demo test lint unit gpu lowest pyside nnunet soak mutation fuzz bench docs clean
+.PHONY: demo test lint unit gpu lowest pyside nnunet soak mutation fuzz audit bench docs clean
 .DEFAULT_GOAL = demo
 
 demo:
@@ -87,6 +87,12 @@ fuzz:
 	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
 	$(BIN)/pip install -q --no-deps --upgrade --target runs/guided/tool -r docs/guided.txt
 	$(BIN)/python docs/guided.py
+
+# Known vulnerabilities of the versions in constraints.txt.
+audit:
+	@$(PYTHON) tools/bootstrap.py test --torch $(TORCH) --venv $(VENV)
+	-$(BIN)/pip install -q --upgrade --target runs/audit "pip-audit>=2.10"
+	PYTHONPATH=runs/audit $(BIN)/python tools/audit.py
 
 # Speed against peers and limits; writes docs/results_speed.md. Goes on where it was interrupted.
 bench:
