@@ -35,7 +35,7 @@ _PIECE = 1 << 18  # voxels
 #: Of how many voxels one may be listed for the list to be kept: less than a byte for each of them.
 _FEW = 16
 #: Share of a delta above which voxels are listed, where these are few.
-_LOWER = 0.8
+_LOWER = 0.9
 
 
 @dataclass(frozen=True)

@@ -304,7 +304,7 @@ def test_a_little_lower_needs_no_second_look(monkeypatch):
     found = Candidates(np.ones(score.shape, np.uint8), score, 1.0, "score", 0.5)
     seen = []
     monkeypatch.setattr(rules, "range", lambda *n: seen.append(n) or range(*n), raising=False)
-    for delta, looks in ((0.5, 1), (0.45, 1), (0.41, 1), (0.7, 1), (0.39, 2), (0.32, 2), (0.0, 3)):
+    for delta, looks in ((0.5, 1), (0.46, 1), (0.7, 1), (0.44, 2), (0.4, 2), (0.32, 3), (0.0, 4)):
         flat, of_flat = found.above(delta)
         np.testing.assert_array_equal(flat, np.flatnonzero(score > np.float32(delta)))
         np.testing.assert_array_equal(of_flat, score.reshape(-1)[flat])
