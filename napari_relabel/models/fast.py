@@ -138,6 +138,7 @@ class StillNetwork:
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         self._own = module if isinstance(module, RelabelUNet) else None
+        self._copies: dict[torch.dtype, Network] = {}
         self._network = Network(placed(module, device) if self._own is None else module)
         self.device = self._network.device if self._own is None else where(module, device)
 
@@ -154,9 +155,10 @@ class StillNetwork:
         if self._own is not None:
             # Converted once: autocast would convert the weights in every pass.
             dtype = torch.bfloat16 if bfloat16 else torch.float32
-            network = Network(fused(self._own, self.device, dtype))
+            if dtype not in self._copies:
+                self._copies[dtype] = Network(fused(self._own, self.device, dtype))
             with torch.inference_mode():
-                return network.probabilities(x.to(dtype))
+                return self._copies[dtype].probabilities(x.to(dtype))
         # Seeded, because functional dropout without a training flag is active in any mode.
         with (
             torch.inference_mode(),

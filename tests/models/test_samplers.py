@@ -16,6 +16,7 @@ from model_networks import (
 )
 from torch import Tensor, nn
 
+from napari_relabel.models import fast
 from napari_relabel.models.augment import augmentations
 from napari_relabel.models.fast import FastUNet
 from napari_relabel.models.network import Network
@@ -216,3 +217,21 @@ def test_augmentations_are_drawn_by_seed() -> None:
         return AugmentationSampler(Constant(1.0), 20, seed, 2, (0, 1)).augmentations
 
     assert chosen(0) == chosen(0) != chosen(1)
+
+
+@pytest.mark.parametrize("number", [1, 6])
+def test_a_network_is_copied_once_for_all_changed_images(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    plain = fast.fused
+
+    def counted(*arguments: object) -> object:
+        made.append(arguments)
+        return plain(*arguments)
+
+    monkeypatch.setattr(fast, "fused", counted)
+    sampler = AugmentationSampler(unet(), 6, 0, 2, (0, 1))
+    for window in range(number):
+        list(sampler.samples([X], window))
+    assert len(made) == 1
