@@ -34,8 +34,6 @@ POSTER_FRACTION = 0.8
 _PIECE = 1 << 18  # voxels
 #: Of how many voxels one may be listed for the list to be kept: less than a byte for each of them.
 _FEW = 16
-#: Share of a delta above which voxels are listed, where these are few.
-_LOWER = 0.9
 
 
 @dataclass(frozen=True)
@@ -121,37 +119,24 @@ class Candidates:
     def above(self, delta: float) -> tuple[npt.NDArray[np.int64], FloatArray]:
         """Flat indices of the voxels of `mask`, ascending, and their scores; not to be written to.
 
-        Where those above a somewhat lower delta are few, they are kept: while a slider is moved up,
-        or down a little, the others need no second look.
+        Those of a delta that are few are kept: for a higher one the others need no second look.
         """
         check_delta(delta)
         score, least = self.score.reshape(-1), np.float32(delta)
         for listed in self._listed:
             if listed.least <= least:
-                return _above(listed, least)
-        lower, few = np.float32(_LOWER * least), score.size // _FEW
-        found: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
-        count = 0
+                held = np.flatnonzero(listed.score > least)
+                if held.size == listed.flat.size:
+                    return listed.flat, listed.score
+                return listed.flat[held], listed.score[held]
         # In pieces that stay in the processor's cache, so that no mask goes through memory.
-        for i in range(0, score.size, _PIECE):
-            found.append(np.flatnonzero(score[i : i + _PIECE] > lower) + i)
-            count += found[-1].size
-            if count > few and lower < least:
-                # Too many to keep: from here on only those that are asked for.
-                found = [flat[score[flat] > least] for flat in found]
-                lower = least
-        flat = np.concatenate(found)
-        kept = _Listed(lower, flat, score[flat])
-        if flat.size <= few:
-            self._listed[:] = [kept]
-        return _above(kept, least)
-
-
-def _above(listed: _Listed, least: np.float32) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    held = np.flatnonzero(listed.score > least)
-    if held.size == listed.flat.size:
-        return listed.flat, listed.score
-    return listed.flat[held], listed.score[held]
+        pieces = range(0, score.size, _PIECE)
+        found = [np.flatnonzero(score[i : i + _PIECE] > least) + i for i in pieces]
+        flat = np.concatenate(found) if found else np.zeros(0, np.int64)
+        of_flat = score[flat]
+        if flat.size <= score.size // _FEW:
+            self._listed[:] = [_Listed(least, flat, of_flat)]
+        return flat, of_flat
 
 
 def check_delta(delta: float) -> None:

@@ -299,18 +299,6 @@ def test_few_voxels_are_looked_for_once(monkeypatch, share, looks):
     assert len(seen) == looks
 
 
-def test_a_little_lower_needs_no_second_look(monkeypatch):
-    score = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32) ** 40
-    found = Candidates(np.ones(score.shape, np.uint8), score, 1.0, "score", 0.5)
-    seen = []
-    monkeypatch.setattr(rules, "range", lambda *n: seen.append(n) or range(*n), raising=False)
-    for delta, looks in ((0.5, 1), (0.46, 1), (0.7, 1), (0.44, 2), (0.4, 2), (0.32, 3), (0.0, 4)):
-        flat, of_flat = found.above(delta)
-        np.testing.assert_array_equal(flat, np.flatnonzero(score > np.float32(delta)))
-        np.testing.assert_array_equal(of_flat, score.reshape(-1)[flat])
-        assert len(seen) == looks, delta
-
-
 @pytest.mark.parametrize("shape", [(2, 4), (3, 3), (2, 2), (1, 3), (6,), (2, 3, 1)])
 def test_labels_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"but the estimate has \(2, 3\)"):
