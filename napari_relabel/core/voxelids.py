@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_relabel.core.boxes import Box
+from napari_relabel.core.runs import Ints
 
-Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.uint32]
 
 #: Voxels of the planes of a box for each of its lines, from which on lines are looked up one by

@@ -133,13 +133,8 @@ def window_memory(x: Tensor) -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def true_float32(enabled: bool = True) -> Iterator[None]:
+def true_float32() -> Iterator[None]:
     """Let GPUs compute float32 as such while the block runs.
-
-    Parameters
-    ----------
-    enabled : bool
-        Whether it does anything.
 
     Notes
     -----
@@ -148,8 +143,7 @@ def true_float32(enabled: bool = True) -> Iterator[None]:
     """
     before = torch.backends.cudnn.allow_tf32
     try:
-        if enabled:
-            torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
