@@ -129,11 +129,15 @@ class Candidates:
                 if held.size == listed.flat.size:
                     return listed.flat, listed.score
                 return listed.flat[held], listed.score[held]
-        # In pieces that stay in the processor's cache, so that no mask goes through memory.
-        pieces = range(0, score.size, _PIECE)
-        found = [np.flatnonzero(score[i : i + _PIECE] > least) + i for i in pieces]
-        flat = np.concatenate(found) if found else np.zeros(0, np.int64)
-        of_flat = score[flat]
+        # In pieces that stay in the processor's cache: no mask goes through memory, and what is
+        # picked from a piece is still there.
+        found, scores = [np.zeros(0, np.int64)], [score[:0]]
+        for begin in range(0, score.size, _PIECE):
+            piece = score[begin : begin + _PIECE]
+            held = np.flatnonzero(piece > least)
+            found.append(held + begin)
+            scores.append(piece[held])
+        flat, of_flat = np.concatenate(found), np.concatenate(scores)
         if flat.size <= score.size // _FEW:
             self._listed[:] = [_Listed(least, flat, of_flat)]
         return flat, of_flat

@@ -7,7 +7,7 @@ score) is then counted over runs, of which there are far fewer.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,19 +100,44 @@ def join_runs(flat: Ints, code: npt.NDArray[np.integer], shape: tuple[int, ...])
     """
     if flat.size == 0:
         return Runs(shape, flat, flat, flat, 0)
-    across = shape[-1]
-    line = flat // across
+    line = flat // shape[-1]
     begins = np.ones(flat.size, np.bool_)
-    begins[1:] = (np.diff(flat) != 1) | (np.diff(line) != 0) | (code[1:] != code[:-1])
+    begins[1:] = (flat[1:] - flat[:-1] != 1) | (line[1:] != line[:-1]) | (code[1:] != code[:-1])
     start = np.flatnonzero(begins)
-    end = np.append(start[1:], flat.size) - 1
-    # Places with room for a voxel more at either end of a line: two that touch are on one line.
-    low, high = (flat[at] + 2 * line[at] for at in (start, end))
-    pairs = [_touching(line[start], low, high, step, shape) for step in _steps(len(shape))]
-    one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    alike = code[start[one]] == code[start[other]]
-    component, n = linked(start.size, one[alike], other[alike])
+    pairs = _touching(flat[start], np.diff(start, append=flat.size), code[start], shape)
+    one, other = (np.concatenate(side) for side in zip((start[:0],) * 2, *pairs, strict=True))
+    component, n = linked(start.size, one, other)
     return Runs(shape, flat, start, component, n)
+
+
+def _touching(
+    first: Ints, length: Ints, code: npt.NDArray[np.integer], shape: tuple[int, ...]
+) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of runs of one code on neighbouring lines that touch: the earlier one, the other."""
+    across, rows = shape[-1], shape[-2]
+    line = first // across
+    row = line % rows
+    # Places with room for a voxel more at either end of a line: two that touch are on one line.
+    low = first + 2 * line
+    high = low + (length - 1)
+    # As if a run began far behind the last one.
+    begin = np.append(low, np.iinfo(np.int64).max)
+    for plane, step in _steps(len(shape)):
+        ahead = (plane * rows + step) * (across + 2)
+        # Runs are ordered by line, and in a line by place: ends are as ascending as beginnings are.
+        other = _fewer(high, low + (ahead - 1))
+        beyond = high + (ahead + 2)
+        touch = begin[other] < beyond
+        if step:
+            touch &= row != (rows - 1 if step > 0 else 0)
+        one = np.flatnonzero(touch)
+        other, beyond = other[one], beyond[one]
+        # Of those that touch any, few touch a second one.
+        while one.size:
+            alike = code[one] == code[other]
+            yield one[alike], other[alike]
+            further = begin[other + 1] < beyond
+            one, other, beyond = one[further], other[further] + 1, beyond[further]
 
 
 def _steps(ndim: int) -> tuple[tuple[int, int], ...]:
@@ -120,35 +145,19 @@ def _steps(ndim: int) -> tuple[tuple[int, int], ...]:
     return ((0, 1),) if ndim == 2 else ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
-def _touching(
-    line: Ints, low: Ints, high: Ints, step: tuple[int, int], shape: tuple[int, ...]
-) -> tuple[Ints, Ints]:
-    """Pairs of runs of which the second lies a step of lines further, and touches the first."""
-    plane, row = step
-    rows = shape[-2]
-    ahead = plane * rows + row
-    from_run = np.arange(np.searchsorted(line, math.prod(shape[:-1]) - ahead))
-    if row:
-        within = line[from_run] % rows
-        from_run = from_run[within < rows - 1 if row > 0 else within > 0]
-    there = ahead * (shape[-1] + 2)
-    # Runs are ordered by line, and in a line by place: ends are as ascending as beginnings are.
-    first = _fewer(high, low[from_run] + (there - 1))
-    last = _fewer(low, high[from_run] + (there + 2))
-    count = last - first
-    begun = np.cumsum(count) - count
-    other = np.arange(count.sum()) - np.repeat(begun - first, count)
-    return np.repeat(from_run, count), other
-
-
 def _fewer(keys: Ints, than: Ints) -> Ints:
-    """Number of keys below each of some numbers, both ascending.
+    """Number of keys below each of some numbers; both ascending, and below 2 ** 62.
 
-    It is `np.searchsorted`, but a stable sort merges two ascending arrays in half the time.
+    It is `np.searchsorted`, but a stable sort merges two ascending arrays in a third of the time.
     """
-    merged = np.argsort(np.concatenate([than, keys]), kind="stable")
-    place = np.flatnonzero(merged < than.size)
-    return place - np.arange(than.size)
+    merged = np.concatenate([than, keys])
+    merged <<= 1
+    merged[than.size :] |= 1
+    merged.sort(kind="stable")
+    merged &= 1
+    place = np.flatnonzero(merged == 0)
+    place -= np.arange(than.size)
+    return place
 
 
 def linked(n: int, one: Ints, other: Ints) -> tuple[Ints, int]:
