@@ -1,4 +1,7 @@
-"""Convolutions of a volume on the CPU by oneDNN, where torch would choose a slower way."""
+"""Convolutions of pictures and volumes, and what they are fastest on.
+
+Convolutions of a volume on the CPU are done by oneDNN, where torch would choose a slower way.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+
+def channels_last(spatial_dims: int) -> torch.memory_format:
+    """The layout of features that the convolutions of a CPU are fastest on."""
+    return torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: int | tuple[int, ...] = 1
+) -> Tensor:
+    """Convolve pictures (B, C, *grid) of two axes, or volumes of three, with a stride of 1."""
+    of_dims = functional.conv2d if weight.ndim == 4 else functional.conv3d
+    return of_dims(x, weight, bias, padding=padding)
 
 
 def quick_convolutions(

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from napari_relabel.models.unet import channels_last
+from napari_relabel.models.convolutions import channels_last
+
+Numbers = np.ndarray[tuple[int], np.dtype[np.uint16]]
 
 _LEVELS = 1 << 16
 _CHUNK = 1 << 18  # elements whose bits fit into the processor's cache; a multiple of 4
@@ -21,22 +23,43 @@ _DROPOUTS = frozenset(kind.__name__ for kind in _DropoutNd.__subclasses__())
 _NORMS = ("BatchNorm", "SyncBatchNorm", "InstanceNorm")
 
 
+class _Stream:
+    """Random 16-bit integers, the same ones in whatever portions they are taken."""
+
+    def __init__(self, *seeds: int) -> None:
+        self._bits = np.random.SFC64(seeds)
+        self._left: Numbers = np.zeros(0, np.uint16)
+
+    def uint16(self, n: int) -> Numbers:
+        missing = max(0, n - self._left.size)
+        numbers = self._bits.random_raw(-(-missing // 4)).view(np.uint16)
+        if self._left.size:
+            numbers = np.concatenate([self._left, numbers])
+        self._left = numbers[n:].copy()
+        return numbers[:n]
+
+    def seed(self) -> int:
+        """One for another generator, in 0..2**63 - 1."""
+        return int(self._bits.random_raw()) >> 1
+
+
 class MaskSource:
     """Random bits for the masks of one network, independent of torch's and numpy's global state."""
 
     def __init__(self) -> None:
-        self._bits = np.random.SFC64(0)
+        self._streams: list[_Stream] = []
+        self.seed(0)
         self._scratch: dict[np.dtype[Any], np.ndarray[tuple[int], Any]] = {}
 
     def seed(self, *seeds: int) -> None:
         """Start a stream that depends on all of `seeds` (each an integer >= 0)."""
-        self._bits = np.random.SFC64(seeds)
+        self._streams = [_Stream(*seeds), _Stream(*seeds, 1)]
 
-    def uint16(self, n: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
-        """The next `n` uniform 16-bit integers."""
-        return self._bits.random_raw(-(-n // 4)).view(np.uint16)[:n]
+    def uint16(self, n: int, stream: int = 0) -> Numbers:
+        """The next `n` uniform 16-bit integers of a stream."""
+        return self._streams[stream].uint16(n)
 
-    def dropout(self, x: Tensor, p: float, *, inplace: bool = False) -> Tensor:
+    def dropout(self, x: Tensor, p: float, *, inplace: bool = False, stream: int = 0) -> Tensor:
         """Drop elements of a tensor and scale up the others.
 
         Parameters
@@ -49,6 +72,9 @@ class MaskSource:
             Dropout probability in [0, 1), rounded to a multiple of 2**-16.
         inplace : bool
             Whether `x` itself is changed and returned.
+        stream : {0, 1}
+            Which stream of random numbers is used up. What is dropped of consecutive slabs of one
+            image is what would be dropped of the whole.
 
         Returns
         -------
@@ -58,10 +84,10 @@ class MaskSource:
         out = x if inplace else torch.empty_like(x)
         layout = channels_last(x.ndim - 2) if x.ndim in (4, 5) else torch.contiguous_format
         if x.device.type != "cpu":
-            return torch.mul(x, self._kept(x, p, layout), out=out)
+            return torch.mul(x, self._kept(x, p, layout, stream), out=out)
         if not x.is_contiguous(memory_format=layout):
             arranged = x.clone(memory_format=layout)
-            return out.copy_(self.dropout(arranged, p, inplace=True))
+            return out.copy_(self.dropout(arranged, p, inplace=True, stream=stream))
         dropped = round(p * _LEVELS)
         # Multiplying bit patterns by 0 or 1 gives a mask in the dtype of x, bfloat16 included,
         # without numpy having to know that dtype or torch having to convert.
@@ -72,13 +98,14 @@ class MaskSource:
         for start in range(0, x.numel(), _CHUNK):
             piece = slice(start, min(start + _CHUNK, x.numel()))
             numbers = self._room(piece.stop - start, pattern.dtype)
-            np.multiply(self.uint16(numbers.size) >= dropped, pattern, out=numbers)
+            drawn = self.uint16(numbers.size, stream)
+            np.multiply(drawn >= dropped, pattern, out=numbers)
             torch.mul(source[piece], torch.from_numpy(numbers).view(x.dtype), out=target[piece])
         return out
 
-    def _kept(self, x: Tensor, p: float, layout: torch.memory_format) -> Tensor:
+    def _kept(self, x: Tensor, p: float, layout: torch.memory_format, stream: int) -> Tensor:
         """Factors for the elements of a tensor on a GPU, which draws them itself."""
-        generator = torch.Generator(x.device).manual_seed(int(self._bits.random_raw()) >> 1)
+        generator = torch.Generator(x.device).manual_seed(self._streams[stream].seed())
         keep = torch.empty(x.shape, dtype=torch.bool, device=x.device, memory_format=layout)
         return keep.bernoulli_(1 - p, generator=generator).to(x.dtype).div_(1 - p)
 
@@ -113,10 +140,11 @@ class SampledDropout(nn.Module):
         self.source = source
         self.p = p
         self.inplace = inplace
+        self.stream = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x` and scale up the others."""
-        return self.source.dropout(x, self.p, inplace=self.inplace)
+        return self.source.dropout(x, self.p, inplace=self.inplace, stream=self.stream)
 
 
 def replace_dropout(network: nn.Module, source: MaskSource) -> bool:
@@ -133,14 +161,22 @@ def replace_dropout(network: nn.Module, source: MaskSource) -> bool:
     -------
     bool
         Whether there was any.
+
+    Notes
+    -----
+    The last one draws from a stream of its own: it may take turns with the one before, each of
+    them given slabs of its image, and masks stay those of whole images.
     """
-    found = False
+    last: SampledDropout | None = None
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Dropout) and child.p > 0:
-                setattr(module, name, SampledDropout(child.p, source, child.inplace))
-                found = True
-    return found
+                last = SampledDropout(child.p, source, child.inplace)
+                setattr(module, name, last)
+    if last is None:
+        return False
+    last.stream = 1
+    return True
 
 
 def dropout_layers(network: nn.Module) -> frozenset[nn.Module]:

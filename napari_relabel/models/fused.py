@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from napari_relabel.models.convolutions import channels_last
 from napari_relabel.models.device import device_of
-from napari_relabel.models.unet import RelabelUNet, channels_last, fold_norm
+from napari_relabel.models.unet import RelabelUNet, fold_norm
 
 _Kind = tuple[torch.device, torch.dtype]
 

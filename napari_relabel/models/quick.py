@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from napari_relabel.models.convolutions import channels_last
 from napari_relabel.models.device import NOT_COPIED
 from napari_relabel.models.dropout import MaskSource, replace_dropout, training_mode_of
 from napari_relabel.models.network import Network
-from napari_relabel.models.unet import channels_last, fold_norm
+from napari_relabel.models.unet import fold_norm
 
 #: Difference of logits, as a share of the largest, up to which a copy is as good as the original.
 _ROUNDING = 1e-4

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from napari_relabel.models.convolutions import convolve
+from napari_relabel.models.slabs import finish_in_slabs
+
 SMALLEST = 16
 """Fewest voxels per axis that survive the four poolings."""
 
@@ -169,17 +172,15 @@ class RelabelUNet(BasicUNet):
         start = prefix.bottleneck
         start = start.clone() if times == 1 else torch.cat([start] * times)
         x = bottleneck.conv_1(_drop_and_activate(bottleneck, start))
-        for level, skip in zip(self._levels(), prefix.skips, strict=True):
-            x = _finish_level(level, x, skip)
-        return cast("Tensor", self.final_conv(x))
+        *coarse, (finest, skip) = zip(self._levels(), prefix.skips, strict=True)
+        for level, coarse_skip in coarse:
+            x = _finish_level(level, x, coarse_skip)
+        if self.split and x.device.type == "cpu":
+            return finish_in_slabs(finest, self.final_conv, x, skip)
+        return cast("Tensor", self.final_conv(_finish_level(finest, x, skip)))
 
     def _levels(self) -> Iterator[Any]:
         yield from map(_block, (self.upcat_4, self.upcat_3, self.upcat_2, self.upcat_1))
-
-
-def channels_last(spatial_dims: int) -> torch.memory_format:
-    """The layout of features that the convolutions of a CPU are fastest on."""
-    return torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
 
 
 def fold_norm(conv: nn.Module, norm: nn.Module) -> None:
@@ -203,7 +204,7 @@ def _block(module: nn.Module) -> Any:
 
 def _skip_half(level: Any, x_e: Tensor) -> Tensor:
     conv = level.convs.conv_0.conv
-    return _convolve(x_e, conv.weight[:, : x_e.shape[1]], conv.bias)
+    return convolve(x_e, conv.weight[:, : x_e.shape[1]], conv.bias)
 
 
 def _finish_level(level: Any, x: Tensor, skip: Tensor) -> Tensor:
@@ -217,7 +218,7 @@ def _joined(level: Any, x: Tensor, skip: Tensor) -> Tensor:
     if any(missing):
         up = functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
     weight = level.convs.conv_0.conv.weight
-    half = _convolve(up, weight[:, -up.shape[1] :], None)
+    half = convolve(up, weight[:, -up.shape[1] :], None)
     # The same skips for every repetition of the batch.
     half.view(-1, *skip.shape).add_(skip)
     return half
@@ -227,8 +228,3 @@ def _drop_and_activate(block: Any, x: Tensor) -> Tensor:
     # The activation works in place, and so may the dropout.
     adn = block.conv_0.adn
     return cast("Tensor", adn.A(adn.D(x)))
-
-
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    convolve = functional.conv2d if weight.ndim == 4 else functional.conv3d
-    return convolve(x, weight, bias, padding=1)

@@ -15,13 +15,13 @@ from napari_relabel.core.arrays import FloatArray, LabelArray, half_trace, most_
 from napari_relabel.core.estimate import Estimate
 from napari_relabel.core.moments import Moments
 from napari_relabel.models.augment import augmentations, plane_of_rotation
-from napari_relabel.models.convolutions import quick_convolutions
+from napari_relabel.models.convolutions import channels_last, quick_convolutions
 from napari_relabel.models.device import device_of
 from napari_relabel.models.fast import FastUNet
 from napari_relabel.models.fused import fused
 from napari_relabel.models.options import SamplingMethod
 from napari_relabel.models.tiling import BlendedMaps, Layout
-from napari_relabel.models.unet import RelabelUNet, channels_last
+from napari_relabel.models.unet import RelabelUNet
 from napari_relabel.training.cases import TrainingCase
 from napari_relabel.training.options import TrainOptions
 

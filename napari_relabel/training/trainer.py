@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_relabel.core.arrays import LabelArray
+from napari_relabel.models.convolutions import channels_last
 from napari_relabel.models.device import CPU, memory_errors
 from napari_relabel.models.dropout import seeded
-from napari_relabel.models.unet import RelabelUNet, UNetConfig, channels_last
+from napari_relabel.models.unet import RelabelUNet, UNetConfig
 from napari_relabel.training.augment import AugmentOptions
 from napari_relabel.training.cases import Cases, clean_labels, trusted_indices
 from napari_relabel.training.corrections import Reweighting

@@ -1,0 +1,116 @@
+"""The finest level of a U-Net slab by slab, so that what is computed of it stays in the cache.
+
+At full resolution every array of features is as large as all coarser ones together. Computed whole,
+each goes through memory several times; in slabs, no more than the skip and the logits are ever
+there whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_relabel.models.convolutions import channels_last, convolve
+
+#: Slabs of a grid, and fewest and most features of one: 1 and 8 MiB in float32. Thinner ones take
+#: longer, for every convolution has to be started.
+_SLABS, _FEWEST, _MOST = 4, 1 << 18, 1 << 21
+#: Fewest rows, or planes, of a slab: the first of three convolutions in a row gives two less.
+_THINNEST = 4
+
+
+def finish_in_slabs(level: Any, final: Any, x: Tensor, skip: Tensor) -> Tensor:
+    """Finish the finest level of a decoder.
+
+    Parameters
+    ----------
+    level : UpCat
+        With convolutions of three voxels per axis and their batch norms folded into them; dropout
+        layers give the same masks for consecutive slabs as for the whole.
+    final : nn.Module
+        The convolution that gives the logits, of one voxel per axis.
+    x : Tensor, shape (B, C, *coarse grid)
+        Output of the level before.
+    skip : Tensor, shape (B, C, *grid)
+        Skip half of the first convolution, bias included; left as it is.
+
+    Returns
+    -------
+    Tensor, shape (B, K, *grid)
+    """
+    images = [_finish(level, final, x[i : i + 1], skip[i : i + 1]) for i in range(len(x))]
+    return images[0] if len(images) == 1 else torch.cat(images)
+
+
+def _finish(level: Any, final: Any, x: Tensor, skip: Tensor) -> Tensor:
+    one, other = level.convs.conv_0, level.convs.conv_1
+    of_up = one.conv.weight.shape[1] - skip.shape[1]
+    first = _InSlabs(one.conv.weight[:, -of_up:].contiguous(), None)
+    second = _InSlabs(other.conv.weight, other.conv.bias)
+    rows, done = skip.shape[2], 0
+    features = min(max(_FEWEST, skip[0].numel() // _SLABS), _MOST)
+    thickness = max(_THINNEST, features * rows // skip[0].numel()) // 2
+    found = []
+    for begin in range(0, x.shape[2], thickness):
+        last = begin + thickness >= x.shape[2]
+        up = _padded(level.upsample(x[:, :, begin : begin + thickness]), skip, 2 * begin, last)
+        first.room_for(up, last).copy_(up)
+        del up
+        half = first()
+        n = half.shape[2]
+        room = second.room_for(half, last)
+        torch.add(half, skip[:, :, done : done + n], out=room)
+        done += n
+        del half
+        _activate(one, room)
+        found.append(final(_activate(other, second())))
+    return torch.cat(found, dim=2)
+
+
+def _activate(block: Any, x: Tensor) -> Tensor:
+    # Copies for inference drop in place, as they activate.
+    block.adn.A(block.adn.D(x))
+    return x
+
+
+def _padded(up: Tensor, skip: Tensor, begin: int, last: bool) -> Tensor:
+    # Of an odd number of voxels the last one is repeated.
+    missing = [skip.shape[axis] - up.shape[axis] for axis in range(skip.ndim - 1, 2, -1)]
+    missing.append(skip.shape[2] - begin - up.shape[2] if last else 0)
+    if not any(missing):
+        return up
+    return functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
+
+
+class _InSlabs:
+    """A convolution of three voxels per axis, padded by one, of slabs given one after the other."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight, bias
+        self._padding = (0,) + (1,) * (weight.ndim - 3)
+        self._joined: Tensor | None = None
+
+    def room_for(self, slab: Tensor, last: bool) -> Tensor:
+        """Where the next slab, which has this one's shape, is to be written."""
+        before = slab.new_zeros(()) if self._joined is None else self._joined[:, :, -2:]
+        known, rows = 1 if self._joined is None else 2, slab.shape[2]
+        joined = torch.empty(
+            (*slab.shape[:2], known + rows + last, *slab.shape[3:]),
+            dtype=slab.dtype,
+            memory_format=channels_last(slab.ndim - 2),
+        )
+        joined[:, :, :known] = before
+        joined[:, :, known + rows :] = 0
+        self._joined = joined
+        return joined[:, :, known : known + rows]
+
+    def __call__(self) -> Tensor:
+        """All rows of the result for which there is enough of the input."""
+        joined = self._joined
+        assert joined is not None
+        found = convolve(joined, self._weight, self._bias, self._padding)
+        self._joined = joined[:, :, -2:].clone()
+        return found
