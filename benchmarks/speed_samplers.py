@@ -74,11 +74,11 @@ def dropout_2d(row: int, size: int, net: nn.Module, targets: Sequence[float]) ->
         )
 
 
-def beside_seggnosis(size: int = 256) -> tuple[Sampling, Work]:
+def beside_seggnosis(size: int = 256, net: RelabelUNet | None = None) -> tuple[Sampling, Work]:
     """The same network sampled by us, in a precision, and wrapped by seggnosis."""
     import seggnosis
 
-    net = network()
+    net = net or network()
     image = _picture(size)
     x = torch.from_numpy(image)[None]
     wrapped = seggnosis.wrap(
@@ -138,9 +138,11 @@ def augmentation(device: str = "cpu") -> Iterator[Paired]:
     )
 
 
-def beside_monai(device: str = "cpu", side: int = SIDE) -> tuple[Sampling, Callable[[], Maps]]:
+def beside_monai(
+    device: str = "cpu", side: int = SIDE, net: RelabelUNet | None = None
+) -> tuple[Sampling, Callable[[], Maps]]:
     """A volume in overlapping windows sampled by us, in a precision, and by N whole passes."""
-    net = network(dims=3).to(device)
+    net = (net or network(dims=3)).to(device)
     image = np.random.default_rng(0).normal(size=(side,) * 3).astype(np.float32)
     inferer = SlidingWindowInferer((WINDOW,) * 3, sw_batch_size=1, overlap=0.5, mode="gaussian")
 

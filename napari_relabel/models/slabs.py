@@ -18,8 +18,65 @@ from napari_relabel.models.convolutions import channels_last, convolve
 #: Slabs of a grid, and fewest and most features of one: 1 and 8 MiB in float32. Thinner ones take
 #: longer, for every convolution has to be started.
 _SLABS, _FEWEST, _MOST = 4, 1 << 18, 1 << 21
-#: Fewest rows, or planes, of a slab: the first of three convolutions in a row gives two less.
+#: Fewest rows, or planes, of a slab: of the first one, each convolution in a row gives one less.
 _THINNEST = 4
+
+
+def start_in_slabs(
+    convs: Any, weight: Tensor, bias: Tensor, pool: Any, x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute the finest level of an encoder.
+
+    Parameters
+    ----------
+    convs : TwoConv
+        With convolutions of three voxels per axis and their batch norms folded into them.
+    weight, bias : Tensor, shapes (F, E, 3, ...) and (F,)
+        Skip half of the decoder's first convolution on this level.
+    pool : nn.Module
+        Halves every axis, without the last voxel of an odd number.
+    x : Tensor, shape (B, C, *grid)
+        Images.
+
+    Returns
+    -------
+    skip : Tensor, shape (B, F, *grid)
+        What the decoder needs of this level.
+    pooled : Tensor, shape (B, E, *coarse grid)
+        What the next level needs.
+    """
+    images = [_start(convs, weight, bias, pool, x[i : i + 1]) for i in range(len(x))]
+    if len(images) == 1:
+        return images[0]
+    skips, pooled = zip(*images, strict=True)
+    return torch.cat(skips), torch.cat(pooled)
+
+
+def _start(convs: Any, weight: Tensor, bias: Tensor, pool: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    one, other = convs.conv_0, convs.conv_1
+    first = _InSlabs(one.conv.weight, one.conv.bias)
+    second = _InSlabs(other.conv.weight, other.conv.bias)
+    third = _InSlabs(weight.contiguous(), bias)
+    layout = channels_last(x.ndim - 2)
+    shape = (1, len(weight), *x.shape[2:])
+    skip, done = torch.empty(shape, dtype=x.dtype, memory_format=layout), 0
+    thickness = _thickness(skip)
+    pooled = []
+    for begin in range(0, x.shape[2], thickness):
+        slab = x[:, :, begin : begin + thickness]
+        last = begin + thickness >= x.shape[2]
+        first.room_for(slab, last).copy_(slab)
+        for block, of_this, of_next in ((one, first, second), (other, second, third)):
+            features = of_this()
+            room = of_next.room_for(features, last)
+            _activate(block, room.copy_(features))
+        del features
+        # But for the last one, slabs have an even number of rows after two convolutions.
+        pooled.append(pool(room))
+        half = third()
+        skip[:, :, done : done + half.shape[2]] = half
+        done += half.shape[2]
+    return skip, torch.cat(pooled, dim=2)
 
 
 def finish_in_slabs(level: Any, final: Any, x: Tensor, skip: Tensor) -> Tensor:
@@ -50,10 +107,8 @@ def _finish(level: Any, final: Any, x: Tensor, skip: Tensor) -> Tensor:
     of_up = one.conv.weight.shape[1] - skip.shape[1]
     first = _InSlabs(one.conv.weight[:, -of_up:].contiguous(), None)
     second = _InSlabs(other.conv.weight, other.conv.bias)
-    rows, done = skip.shape[2], 0
-    features = min(max(_FEWEST, skip[0].numel() // _SLABS), _MOST)
-    thickness = max(_THINNEST, features * rows // skip[0].numel()) // 2
-    found = []
+    thickness = _thickness(skip) // 2
+    done, found = 0, []
     for begin in range(0, x.shape[2], thickness):
         last = begin + thickness >= x.shape[2]
         up = _padded(level.upsample(x[:, :, begin : begin + thickness]), skip, 2 * begin, last)
@@ -68,6 +123,13 @@ def _finish(level: Any, final: Any, x: Tensor, skip: Tensor) -> Tensor:
         _activate(one, room)
         found.append(final(_activate(other, second())))
     return torch.cat(found, dim=2)
+
+
+def _thickness(features: Tensor) -> int:
+    """An even number of rows."""
+    whole = features.numel()
+    wanted = min(max(_FEWEST, whole // _SLABS), _MOST)
+    return max(_THINNEST, wanted * features.shape[2] // whole) // 2 * 2
 
 
 def _activate(block: Any, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_relabel.models.convolutions import convolve
-from napari_relabel.models.slabs import finish_in_slabs
+from napari_relabel.models.slabs import finish_in_slabs, start_in_slabs
 
 SMALLEST = 16
 """Fewest voxels per axis that survive the four poolings."""
@@ -136,14 +136,21 @@ class RelabelUNet(BasicUNet):
         Prefix
             To be passed to `decode`, any number of times.
         """
-        x = self.conv_0(x)
-        skips = []
         # From fine to coarse; what was computed of a level is let go before the next.
-        levels = (
+        levels = [
             (self.upcat_1, self.down_1),
             (self.upcat_2, self.down_2),
             (self.upcat_3, self.down_3),
-        )
+        ]
+        skips = []
+        if self._in_slabs(x):
+            up, down = map(_block, levels.pop(0))
+            weight, bias = _skip_weights(up)
+            skip, pooled = start_in_slabs(self.conv_0, weight, bias, down.max_pooling, x)
+            skips.append(skip)
+            x = down.convs(pooled)
+        else:
+            x = self.conv_0(x)
         for up, down in levels:
             skips.append(_skip_half(up, x))
             x = down(x)
@@ -175,9 +182,12 @@ class RelabelUNet(BasicUNet):
         *coarse, (finest, skip) = zip(self._levels(), prefix.skips, strict=True)
         for level, coarse_skip in coarse:
             x = _finish_level(level, x, coarse_skip)
-        if self.split and x.device.type == "cpu":
+        if self._in_slabs(x):
             return finish_in_slabs(finest, self.final_conv, x, skip)
         return cast("Tensor", self.final_conv(_finish_level(finest, x, skip)))
+
+    def _in_slabs(self, x: Tensor) -> bool:
+        return self.split and x.device.type == "cpu"
 
     def _levels(self) -> Iterator[Any]:
         yield from map(_block, (self.upcat_4, self.upcat_3, self.upcat_2, self.upcat_1))
@@ -203,8 +213,13 @@ def _block(module: nn.Module) -> Any:
 
 
 def _skip_half(level: Any, x_e: Tensor) -> Tensor:
+    return convolve(x_e, *_skip_weights(level))
+
+
+def _skip_weights(level: Any) -> tuple[Tensor, Tensor]:
     conv = level.convs.conv_0.conv
-    return convolve(x_e, conv.weight[:, : x_e.shape[1]], conv.bias)
+    of_up = level.upsample.deconv.out_channels
+    return conv.weight[:, :-of_up], conv.bias
 
 
 def _finish_level(level: Any, x: Tensor, skip: Tensor) -> Tensor:
