@@ -1,8 +1,8 @@
 """The finest level of a U-Net slab by slab, so that what is computed of it stays in the cache.
 
 At full resolution every array of features is as large as all coarser ones together. Computed whole,
-each goes through memory several times; in slabs, no more than the skip and the logits are ever
-there whole.
+each of a large image goes through memory several times; in slabs, no more than the skip and the
+logits are ever there whole.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from torch.nn import functional
 
 from napari_relabel.models.convolutions import channels_last, convolve
 
-#: Slabs of a grid, and fewest and most features of one: 1 and 8 MiB in float32. Thinner ones take
-#: longer, for every convolution has to be started.
-_SLABS, _FEWEST, _MOST = 4, 1 << 18, 1 << 21
+#: Features, 16 MiB in float32, from which on it pays: the whole of fewer stays in the cache too.
+_WORTHWHILE = 1 << 22
+#: Slabs of a grid at least, and most features of one.
+_SLABS, _MOST = 4, 1 << 21
 #: Fewest rows, or planes, of a slab: of the first one, each convolution in a row gives one less.
 _THINNEST = 4
+
+
+def worthwhile(n_features: int, device: torch.device) -> bool:
+    """Whether a level with so many features is quicker to compute in slabs."""
+    return device.type == "cpu" and n_features >= _WORTHWHILE
 
 
 def start_in_slabs(
@@ -128,7 +134,7 @@ def _finish(level: Any, final: Any, x: Tensor, skip: Tensor) -> Tensor:
 def _thickness(features: Tensor) -> int:
     """An even number of rows."""
     whole = features.numel()
-    wanted = min(max(_FEWEST, whole // _SLABS), _MOST)
+    wanted = min(whole // _SLABS, _MOST)
     return max(_THINNEST, wanted * features.shape[2] // whole) // 2 * 2
 
 

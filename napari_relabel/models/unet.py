@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_relabel.models.convolutions import convolve
-from napari_relabel.models.slabs import finish_in_slabs, start_in_slabs
+from napari_relabel.models.slabs import finish_in_slabs, start_in_slabs, worthwhile
 
 SMALLEST = 16
 """Fewest voxels per axis that survive the four poolings."""
@@ -143,7 +143,7 @@ class RelabelUNet(BasicUNet):
             (self.upcat_3, self.down_3),
         ]
         skips = []
-        if self._in_slabs(x):
+        if self._in_slabs(x[0, 0]):
             up, down = map(_block, levels.pop(0))
             weight, bias = _skip_weights(up)
             skip, pooled = start_in_slabs(self.conv_0, weight, bias, down.max_pooling, x)
@@ -182,12 +182,12 @@ class RelabelUNet(BasicUNet):
         *coarse, (finest, skip) = zip(self._levels(), prefix.skips, strict=True)
         for level, coarse_skip in coarse:
             x = _finish_level(level, x, coarse_skip)
-        if self._in_slabs(x):
+        if self._in_slabs(skip[0, 0]):
             return finish_in_slabs(finest, self.final_conv, x, skip)
         return cast("Tensor", self.final_conv(_finish_level(finest, x, skip)))
 
-    def _in_slabs(self, x: Tensor) -> bool:
-        return self.split and x.device.type == "cpu"
+    def _in_slabs(self, channel: Tensor) -> bool:
+        return self.split and worthwhile(self.config.features * channel.numel(), channel.device)
 
     def _levels(self) -> Iterator[Any]:
         yield from map(_block, (self.upcat_4, self.upcat_3, self.upcat_2, self.upcat_1))

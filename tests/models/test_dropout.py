@@ -70,7 +70,7 @@ def test_masks_are_the_same_in_any_layout_and_precision(shape, last) -> None:
     assert all(torch.equal(zero, dropped[0]) for zero in dropped)
 
 
-@pytest.mark.parametrize("n", [5, (1 << 17) + 3])
+@pytest.mark.parametrize("n", [5, (1 << 18) + 3])
 def test_masks_in_place_are_those_of_a_new_tensor_and_outlive_the_next(n: int) -> None:
     source = MaskSource()
     x = torch.randn(n)

@@ -31,7 +31,7 @@ def network(spatial_dims: int, dropout: float) -> RelabelUNet:
 def n_slabs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many are wanted; the last number gives the thinnest ones."""
     monkeypatch.setattr(slabs, "_SLABS", request.param)
-    monkeypatch.setattr(slabs, "_FEWEST", 1)
+    monkeypatch.setattr(slabs, "_WORTHWHILE", 1)
     wanted: int = request.param
     return wanted
 
@@ -90,3 +90,15 @@ def test_random_numbers_do_not_depend_on_portions() -> None:
     portions = [1, 2, 3, 4, 5, 60, 0, 28]
     np.testing.assert_array_equal(np.concatenate([source.uint16(n) for n in portions]), whole)
     np.testing.assert_array_equal(source.uint16(50, stream=1), other)
+
+
+def test_small_grids_are_computed_whole() -> None:
+    quick = fused(network(2, 0.0))
+    rows: list[int] = []
+    quick.final_conv.register_forward_hook(lambda _m, _i, out: rows.append(out.shape[2]))
+    with torch.inference_mode():
+        quick(torch.randn(1, 1, 128, 32))
+        assert rows == [128]
+        # 6 features of 1024 x 704 voxels are more than 2 ** 22.
+        quick(torch.randn(1, 1, 1024, 704))
+    assert len(rows) > 4 and sum(rows[1:]) == 1024
