@@ -92,9 +92,13 @@ def report(out: Path) -> None:
         "bounds": json.loads(bounds.read_text())["found"] if bounds.exists() else [],
         "limits": [{**one, "load": row["load"]} for row in limits for one in row["found"]],
     }
-    write_json(RESULTS / f"speed_{kind.lower()}.json", value)
-    with atomic_path(PAGE) as path:
-        path.write_text(page(measured()), encoding="utf-8")
+    path = RESULTS / f"speed_{kind.lower()}.json"
+    # Written by hand: what a reader has to know of these results.
+    if path.exists() and (note := json.loads(path.read_text()).get("note")):
+        value["note"] = note
+    write_json(path, value)
+    with atomic_path(PAGE) as text:
+        text.write_text(page(measured()), encoding="utf-8")
 
 
 def measured() -> list[dict[str, Any]]:
