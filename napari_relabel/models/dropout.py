@@ -17,7 +17,7 @@ from napari_relabel.models.convolutions import channels_last
 Numbers = np.ndarray[tuple[int], np.dtype[np.uint16]]
 
 _LEVELS = 1 << 16
-_CHUNK = 1 << 18  # elements whose bits fit into the processor's cache; a multiple of 4
+_CHUNK = 1 << 18  # elements whose bits fit into the processor's cache
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _DROPOUTS = frozenset(kind.__name__ for kind in _DropoutNd.__subclasses__())
 _NORMS = ("BatchNorm", "SyncBatchNorm", "InstanceNorm")
@@ -52,7 +52,7 @@ class MaskSource:
         self._scratch: dict[np.dtype[Any], np.ndarray[tuple[int], Any]] = {}
 
     def seed(self, *seeds: int) -> None:
-        """Start a stream that depends on all of `seeds` (each an integer >= 0)."""
+        """Start both streams anew, depending on all of `seeds` (each an integer >= 0)."""
         self._streams = [_Stream(*seeds), _Stream(*seeds, 1)]
 
     def uint16(self, n: int, stream: int = 0) -> Numbers:

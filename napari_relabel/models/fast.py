@@ -12,7 +12,8 @@ from napari_relabel.models.convolutions import quick_convolutions
 from napari_relabel.models.device import placed, true_float32, where, window_memory
 from napari_relabel.models.dropout import MaskSource, replace_dropout, seeded, training_mode_of
 from napari_relabel.models.fused import copied, fused, layout_for
-from napari_relabel.models.network import Network, crop_to
+from napari_relabel.models.grids import crop_to
+from napari_relabel.models.network import Network
 from napari_relabel.models.unet import RelabelUNet
 
 NO_SPREAD = (

@@ -16,7 +16,7 @@ from napari_relabel.core.arrays import FloatArray
 from napari_relabel.core.boxes import Box, boxes
 from napari_relabel.core.selection import order_statistics
 from napari_relabel.io.atomic import atomic_path
-from napari_relabel.models.network import pad_to
+from napari_relabel.models.grids import pad_to
 from napari_relabel.models.preprocess import Normalisation
 from napari_relabel.models.resample import axis_weights, resample
 

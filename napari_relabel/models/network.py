@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_relabel.models.convolutions import quick_convolutions
 from napari_relabel.models.device import device_of, true_float32, window_memory
+from napari_relabel.models.grids import crop_to, pad_to
 from napari_relabel.models.unet import SMALLEST, RelabelUNet
 
 COMMON_MULTIPLE = 32
@@ -180,18 +180,3 @@ def _are_probabilities(logits: Tensor, low: float, high: float) -> bool:
 def to_probabilities(logits: Tensor) -> Tensor:
     """Softmax of logits (1, K, *grid), or their sigmoid for K = 1, without the first axis."""
     return torch.sigmoid(logits[0]) if logits.shape[1] == 1 else logits[0].softmax(dim=0)
-
-
-def pad_to(x: Tensor, grid: Sequence[int]) -> Tensor:
-    """Repeat the border values of (B, C, *grid) at the far ends up to the given grid."""
-    missing = [max(0, want - have) for want, have in zip(grid, x.shape[2:], strict=True)]
-    if not any(missing):
-        return x
-    return functional.pad(x, [n for m in reversed(missing) for n in (0, m)], mode="replicate")
-
-
-def crop_to(x: Tensor, grid: Sequence[int]) -> Tensor:
-    """The near corner of (..., *grid), of the given size."""
-    for axis, size in enumerate(grid, start=x.ndim - len(grid)):
-        x = x.narrow(axis, 0, size)
-    return x

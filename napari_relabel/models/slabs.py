@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from napari_relabel.models.convolutions import channels_last, convolve
+from napari_relabel.models.grids import pad_to
 
 #: Features, 16 MiB in float32, from which on it pays: the whole of fewer stays in the cache too.
 _WORTHWHILE = 1 << 22
@@ -117,7 +117,10 @@ def _finish(level: Any, final: Any, x: Tensor, skip: Tensor) -> Tensor:
     done, found = 0, []
     for begin in range(0, x.shape[2], thickness):
         last = begin + thickness >= x.shape[2]
-        up = _padded(level.upsample(x[:, :, begin : begin + thickness]), skip, 2 * begin, last)
+        up = level.upsample(x[:, :, begin : begin + thickness])
+        # Of an odd number of voxels the last one is repeated.
+        rows = skip.shape[2] - 2 * begin if last else up.shape[2]
+        up = pad_to(up, (rows, *skip.shape[3:]))
         first.room_for(up, last).copy_(up)
         del up
         half = first()
@@ -142,15 +145,6 @@ def _activate(block: Any, x: Tensor) -> Tensor:
     # Copies for inference drop in place, as they activate.
     block.adn.A(block.adn.D(x))
     return x
-
-
-def _padded(up: Tensor, skip: Tensor, begin: int, last: bool) -> Tensor:
-    # Of an odd number of voxels the last one is repeated.
-    missing = [skip.shape[axis] - up.shape[axis] for axis in range(skip.ndim - 1, 2, -1)]
-    missing.append(skip.shape[2] - begin - up.shape[2] if last else 0)
-    if not any(missing):
-        return up
-    return functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
 
 
 class _InSlabs:

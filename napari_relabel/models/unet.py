@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, cast
 import torch
 from monai.networks.nets.basic_unet import BasicUNet
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_relabel.models.convolutions import convolve
+from napari_relabel.models.grids import pad_to
 from napari_relabel.models.slabs import finish_in_slabs, start_in_slabs, worthwhile
 
 SMALLEST = 16
@@ -228,10 +228,7 @@ def _finish_level(level: Any, x: Tensor, skip: Tensor) -> Tensor:
 
 
 def _joined(level: Any, x: Tensor, skip: Tensor) -> Tensor:
-    up = level.upsample(x)
-    missing = [skip.shape[a] - up.shape[a] for a in range(skip.ndim - 1, 1, -1)]
-    if any(missing):
-        up = functional.pad(up, [n for m in missing for n in (0, m)], mode="replicate")
+    up = pad_to(level.upsample(x), skip.shape[2:])
     weight = level.convs.conv_0.conv.weight
     half = convolve(up, weight[:, -up.shape[1] :], None)
     # The same skips for every repetition of the batch.

@@ -7,7 +7,8 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from napari_relabel.models.network import Network, pad_to
+from napari_relabel.models.grids import pad_to
+from napari_relabel.models.network import Network
 from napari_relabel.models.unet import RelabelUNet, UNetConfig
 
 
